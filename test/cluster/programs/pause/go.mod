@@ -1,0 +1,3 @@
+module modelwright.dev/test/cluster/pause
+
+go 1.24
