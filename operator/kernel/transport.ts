@@ -1,0 +1,215 @@
+import type { Readable } from "node:stream";
+import { Agent, request } from "undici";
+import type { Dispatcher } from "undici";
+import { type Clock, sleep, systemClock } from "./clock.ts";
+import { ApiError, errorFromBody } from "./errors.ts";
+import type { Connection, TlsMaterial } from "./kube-config.ts";
+
+export interface Call {
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
+  readonly body?: unknown;
+  readonly contentType?: string;
+  readonly signal?: AbortSignal | undefined;
+  readonly timeoutSeconds?: number | undefined;
+  /** Sending it twice does the same as sending it once, so it may be sent again when no answer came. */
+  readonly idempotent: boolean;
+}
+
+/** What the transport tells about each answer; code is `<error>` when none came. */
+export interface CallObserver {
+  called(call: { method: string; host: string; code: string; seconds: number }): void;
+}
+
+export interface TransportOptions {
+  readonly userAgent: string;
+  readonly clock?: Clock | undefined;
+  readonly observer?: CallObserver | undefined;
+  /** Connections for calls; watches have their own, one each. */
+  readonly connections?: number | undefined;
+}
+
+const maxTries = 5;
+const longestPauseSeconds = 10;
+const defaultTimeoutSeconds = 30;
+
+/** HTTP to one API server over kept connections: credentials, retries, deadlines, typed errors. */
+export class Transport {
+  readonly #connection: Connection;
+  readonly #host: string;
+  readonly #options: TransportOptions;
+  readonly #clock: Clock;
+  #pool: { readonly tls: TlsMaterial; readonly calls: Agent; readonly watches: Agent } | undefined;
+
+  constructor(connection: Connection, options: TransportOptions) {
+    this.#connection = connection;
+    this.#host = new URL(connection.server).host;
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+  }
+
+  /** Sends a call and reads its JSON answer. Throws ApiError, or the signal's reason when aborted. */
+  async json(call: Call): Promise<unknown> {
+    const started = this.#clock.monotonic();
+    const deadline = (call.timeoutSeconds ?? defaultTimeoutSeconds) * 1000;
+    for (let attempt = 1; ; attempt++) {
+      const left = deadline - (this.#clock.monotonic() - started);
+      const failure = await this.#attempt(call, Math.max(left, 1), attempt > 1).catch((error: unknown) => {
+        call.signal?.throwIfAborted();
+        if (error instanceof ApiError) return error;
+        throw error;
+      });
+      if (!(failure instanceof ApiError)) return failure.body;
+      const pause = pauseBefore(failure, attempt, call.idempotent);
+      if (pause === undefined || pause >= deadline - (this.#clock.monotonic() - started)) throw failure;
+      await sleep(this.#clock, pause, call.signal);
+      call.signal?.throwIfAborted();
+    }
+  }
+
+  /** Opens a stream. `silenceSeconds` without a byte ends it with an error. */
+  async stream(call: Call, silenceSeconds: number): Promise<Readable> {
+    const response = await this.#send(call, {
+      dispatcher: (await this.#agents()).watches,
+      headersTimeout: silenceSeconds * 1000,
+      bodyTimeout: silenceSeconds * 1000,
+      signal: call.signal ?? null,
+    });
+    if (response.statusCode === 200) return response.body;
+    throw await refusal(call, response);
+  }
+
+  async close(): Promise<void> {
+    const pool = this.#pool;
+    this.#pool = undefined;
+    await Promise.all([pool?.calls.destroy(), pool?.watches.destroy()]);
+  }
+
+  async #attempt(call: Call, milliseconds: number, again: boolean): Promise<{ body: unknown }> {
+    const timeout = AbortSignal.timeout(Math.ceil(milliseconds));
+    const signal = call.signal ? AbortSignal.any([call.signal, timeout]) : timeout;
+    const agents = await this.#agents();
+    let response = await this.#send(call, { dispatcher: agents.calls, signal });
+    if (response.statusCode === 401 && !again) {
+      await response.body.dump();
+      response = await this.#send(call, { dispatcher: agents.calls, signal }, true);
+    }
+    if (response.statusCode >= 400) throw await refusal(call, response);
+    try {
+      return { body: await response.body.json() };
+    } catch (cause) {
+      throw unanswered(call, cause);
+    }
+  }
+
+  async #send(
+    call: Call,
+    how: { dispatcher: Agent; signal: AbortSignal | null; headersTimeout?: number; bodyTimeout?: number },
+    freshCredentials = false,
+  ): Promise<Dispatcher.ResponseData> {
+    const authorization = await this.#connection.authorization(freshCredentials);
+    const started = this.#clock.monotonic();
+    let code = "<error>";
+    try {
+      const response = await request(this.#connection.server + call.path + queryOf(call.query), {
+        ...how,
+        method: call.method,
+        headers: {
+          accept: "application/json",
+          "user-agent": this.#options.userAgent,
+          ...(authorization ? { authorization } : {}),
+          ...(call.body === undefined ? {} : { "content-type": call.contentType ?? "application/json" }),
+        },
+        body: call.body === undefined ? null : JSON.stringify(call.body),
+      });
+      code = String(response.statusCode);
+      return response;
+    } catch (cause) {
+      throw unanswered(call, cause);
+    } finally {
+      const seconds = (this.#clock.monotonic() - started) / 1000;
+      this.#options.observer?.called({ method: call.method, host: this.#host, code, seconds });
+    }
+  }
+
+  /** New agents when certificates changed; the old ones finish what they carry. */
+  async #agents(): Promise<{ calls: Agent; watches: Agent }> {
+    const tls = await this.#connection.tls();
+    if (this.#pool?.tls !== tls) {
+      const old = this.#pool;
+      this.#pool = {
+        tls,
+        calls: agent(tls, this.#options.connections ?? 32),
+        watches: agent(tls, undefined),
+      };
+      // The close waits for running calls; nobody needs to wait for it.
+      void Promise.allSettled([old?.calls.close(), old?.watches.close()]);
+    }
+    return this.#pool;
+  }
+}
+
+function agent(tls: TlsMaterial, connections: number | undefined): Agent {
+  return new Agent({
+    connections: connections ?? null,
+    pipelining: 1,
+    // HTTP/1.1: a stalled stream then never holds back the others.
+    allowH2: false,
+    keepAliveTimeout: 30_000,
+    keepAliveMaxTimeout: 60_000,
+    connect: {
+      ...Object.fromEntries(Object.entries(tls).filter(([, value]) => value !== undefined)),
+      timeout: 10_000,
+      // A peer that vanished is noticed by the kernel within half a minute.
+      keepAlive: true,
+      keepAliveInitialDelay: 15_000,
+    },
+  });
+}
+
+/** Milliseconds to wait before the next attempt; undefined when there should be none. */
+export function pauseBefore(
+  error: ApiError,
+  attempt: number,
+  idempotent: boolean,
+  random: () => number = Math.random,
+): number | undefined {
+  if (attempt >= maxTries) return undefined;
+  const asked = error.retryAfterSeconds;
+  if (asked !== undefined && asked > longestPauseSeconds) return undefined;
+  const serverAsksToRetry = error.isTooManyRequests || (error.status >= 500 && asked !== undefined);
+  const safeToRepeat = idempotent && (error.isUnanswered || error.status >= 500);
+  if (!serverAsksToRetry && !safeToRepeat) return undefined;
+  const growing = 100 * 2 ** (attempt - 1);
+  return (asked === undefined ? growing : asked * 1000) * (1 + random() * 0.25);
+}
+
+async function refusal(call: Call, response: Dispatcher.ResponseData): Promise<ApiError> {
+  const text = await response.body.text().catch(() => "");
+  const asked = Number(response.headers["retry-after"]);
+  const context = `${call.method} ${call.path}`;
+  return errorFromBody(response.statusCode, parsed(text), context, Number.isFinite(asked) ? asked : undefined);
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+function unanswered(call: Call, cause: unknown): ApiError {
+  const timedOut = cause instanceof Error && (cause.name === "TimeoutError" || cause.name.endsWith("TimeoutError"));
+  const reason = timedOut ? "Timeout" : "ConnectionFailed";
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return new ApiError({ status: 0, reason, message: `${call.method} ${call.path}: no answer: ${message}`, cause });
+}
+
+function queryOf(query: Call["query"]): string {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(query ?? {})) if (value !== undefined) parameters.set(name, String(value));
+  const text = parameters.toString();
+  return text ? `?${text}` : "";
+}
