@@ -1,0 +1,68 @@
+/** The artefact: a folder with the model's files and this manifest, written last and atomically. */
+import { z } from "zod";
+import { Digest } from "../common.ts";
+import { Loss, Metric } from "../model.ts";
+import { digestOf } from "./canonical.ts";
+
+/** Datatypes by their names in the Open Inference Protocol. */
+export const Datatype = z.enum(["FP32", "INT32", "BOOL"]);
+
+const Tensor = z.strictObject({
+  name: z.string().min(1),
+  datatype: Datatype,
+  /** -1 is the batch dimension. */
+  shape: z.array(z.int()),
+});
+
+export const ArtefactManifest = z.strictObject({
+  schemaVersion: z.literal(1),
+  name: z.string(),
+  format: z.enum(["TfjsLayers"]),
+  /** All files but the manifest, paths relative, sorted. */
+  files: z.array(
+    z.strictObject({
+      path: z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9._-]*(\/[A-Za-z0-9_][A-Za-z0-9._-]*)*$/),
+      bytes: z.int().min(0),
+      sha256: z.string().regex(/^[0-9a-f]{64}$/),
+    }),
+  ),
+  signature: z.strictObject({ inputs: z.array(Tensor), outputs: z.array(Tensor) }),
+  parameters: z.int().min(0),
+  /** How the model was trained: what fine-tuning and evaluation need to know. */
+  training: z
+    .strictObject({
+      loss: Loss,
+      metrics: z.array(Metric),
+      /** Number of classes of one-hot labels; absent: labels are used as they are. */
+      oneHotClasses: z.int().optional(),
+    })
+    .optional(),
+  /** Loss and metrics on held-out data. */
+  evaluation: z.record(z.string(), z.number()).optional(),
+  lineage: z.strictObject({
+    job: z.strictObject({ kind: z.string(), namespace: z.string(), name: z.string(), uid: z.string() }),
+    run: z.string(),
+    specHash: z.string(),
+    /** Digests of the models that this one was made from. */
+    parents: z.array(Digest),
+    /** Digest of the training data's files. */
+    dataset: Digest.optional(),
+    software: z.record(z.string(), z.string()),
+  }),
+  licence: z.string().optional(),
+  createdAt: z.string(),
+});
+
+export type ArtefactManifest = z.output<typeof ArtefactManifest>;
+export type Tensor = z.output<typeof Tensor>;
+export type Datatype = z.output<typeof Datatype>;
+
+/** The digest by which everything refers to the artefact. */
+export function artefactDigest(manifest: ArtefactManifest): string {
+  return digestOf(manifest);
+}
+
+/** Bytes of all files of the artefact. */
+export function artefactBytes(manifest: ArtefactManifest): number {
+  return manifest.files.reduce((sum, file) => sum + file.bytes, 0);
+}

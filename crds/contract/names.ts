@@ -1,0 +1,41 @@
+/** Names that operator and runtime agree on. */
+
+export const LABELS = {
+  managedBy: "app.kubernetes.io/managed-by",
+  name: "app.kubernetes.io/name",
+  modelDeployment: "modelwright.dev/model-deployment",
+  revision: "modelwright.dev/revision",
+  trainingJob: "modelwright.dev/training-job",
+  optimizationJob: "modelwright.dev/optimization-job",
+  run: "modelwright.dev/run",
+} as const;
+
+export const MANAGED_BY = "modelwright";
+
+export const PORTS = { http: 8080, management: 9090 } as const;
+
+/** Where a pod finds things. */
+export const PATHS = {
+  /** The run's specification, from an immutable ConfigMap. */
+  job: "/etc/modelwright/job.json",
+  /** A claim is mounted at `<volumes>/<claim>`. */
+  volumes: "/var/lib/modelwright/pvc",
+  /** The only writable place besides volumes. */
+  scratch: "/tmp",
+  terminationMessage: "/dev/termination-log",
+} as const;
+
+/** Environment variables that the operator sets and the runtime reads. */
+export const ENV = {
+  /** Folder under which `pvc://CLAIM/PATH` is found; default `PATHS.volumes`. */
+  volumes: "MODELWRIGHT_VOLUMES",
+  /** Engine threads; from the pod's cpu limit. */
+  threads: "MODELWRIGHT_THREADS",
+  logLevel: "MODELWRIGHT_LOG_LEVEL",
+} as const;
+
+/** Kubernetes keeps this much of a termination message. */
+export const TERMINATION_MESSAGE_BYTES = 4096;
+
+/** Name of the artefact's manifest, written last: the commit point. */
+export const MANIFEST_FILE = "modelwright.json";

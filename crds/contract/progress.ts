@@ -1,0 +1,75 @@
+/** What a pod says of itself: GET /progress on the management port, and at the end its termination message. */
+import { z } from "zod";
+import { ArtefactStatus } from "../common.ts";
+import { Measurement } from "../optimization-job.ts";
+import { JobState } from "../training-job.ts";
+import { FAILURE_REASONS } from "./exit-code.ts";
+
+const Failure = z.strictObject({
+  reason: z.enum(FAILURE_REASONS),
+  /** Names the field or file and the remedy; never quotes data. */
+  message: z.string().max(1024),
+  exitCode: z.int(),
+});
+
+const numbers = z.record(z.string().max(64), z.number());
+
+const common = {
+  engine: z.string().max(32).optional(),
+  device: z.string().max(128).optional(),
+  failure: Failure.optional(),
+};
+
+const jobCommon = {
+  ...common,
+  run: z.string().max(63),
+  state: JobState,
+  progressPercent: z.int().min(0).max(100),
+  etaSeconds: z.int().min(0).optional(),
+  artefact: ArtefactStatus.optional(),
+  /** True when a finished artefact of the same specification was found and nothing was computed. */
+  adopted: z.boolean().optional(),
+};
+
+export const TrainingProgress = z.strictObject({
+  kind: z.literal("TrainingProgress"),
+  ...jobCommon,
+  epoch: z.int().min(0),
+  epochs: z.int().min(1),
+  step: z.int().min(0),
+  loss: z.number().optional(),
+  metrics: numbers.optional(),
+  evaluation: numbers.optional(),
+});
+
+export const OptimizationProgress = z.strictObject({
+  kind: z.literal("OptimizationProgress"),
+  ...jobCommon,
+  /** The method at work, such as `prune`, `fineTune`, `quantize`, `measure`. */
+  step: z.string().max(63).optional(),
+  before: Measurement.optional(),
+  after: Measurement.optional(),
+  sizeRatio: z.number().optional(),
+  speedup: z.number().optional(),
+  accuracyDrop: z.number().optional(),
+  missedGoals: z.array(z.string().max(256)).max(8).optional(),
+});
+
+export const ServingProgress = z.strictObject({
+  kind: z.literal("ServingProgress"),
+  ...common,
+  revision: z.string().max(63),
+  state: z.enum(["Loading", "Warming", "Serving", "Draining", "Failed"]),
+  model: z.strictObject({ uri: z.string().max(1024), digest: z.string().max(80).optional() }),
+  loadSeconds: z.number().min(0).optional(),
+  warmupSeconds: z.number().min(0).optional(),
+  peakMemoryBytes: z.int().min(0).optional(),
+});
+
+export const Progress = z.discriminatedUnion("kind", [TrainingProgress, OptimizationProgress, ServingProgress]);
+
+export type Failure = z.output<typeof Failure>;
+export type TrainingProgress = z.output<typeof TrainingProgress>;
+export type OptimizationProgress = z.output<typeof OptimizationProgress>;
+export type ServingProgress = z.output<typeof ServingProgress>;
+export type Progress = z.output<typeof Progress>;

@@ -1,0 +1,124 @@
+/** job.json: what a pod is told to do. Made from a manifest by pure functions, checked again by the runtime. */
+import { z } from "zod";
+import { type Gpu, Runtime, Uri } from "../common.ts";
+import type { ModelDeployment } from "../model-deployment.ts";
+import { type OptimizationJob, optimizationShape } from "../optimization-job.ts";
+import { type TrainingJob, trainingShape } from "../training-job.ts";
+import { shortHash } from "./canonical.ts";
+
+const Identity = z.strictObject({
+  kind: z.string(),
+  namespace: z.string(),
+  name: z.string(),
+  uid: z.string(),
+  /** `<name>-<specHash>`. */
+  run: z.string(),
+  specHash: z.string(),
+});
+
+/** What computes: the engine, and what to do when a GPU was asked for and none is seen. */
+const Compute = z.strictObject({
+  engine: Runtime.shape.engine,
+  gpu: z.strictObject({ onMissing: z.enum(["Fail", "UseCpu"]) }).optional(),
+});
+
+const RunOutput = z.strictObject({
+  /** Folder of this run: `<output.uri>/<run>`. */
+  uri: Uri,
+  licence: z.string().optional(),
+});
+
+/** A model that is known exactly; without digest, a folder whose digest is reported when it is loaded. */
+const ResolvedModel = z.strictObject({ uri: Uri, digest: z.string().optional() });
+
+export const TrainingRun = z.strictObject({
+  kind: z.literal("TrainingRun"),
+  job: Identity,
+  compute: Compute,
+  training: z.strictObject(trainingShape),
+  output: RunOutput,
+});
+
+export const OptimizationRun = z.strictObject({
+  kind: z.literal("OptimizationRun"),
+  job: Identity,
+  compute: Compute,
+  model: ResolvedModel,
+  optimization: z.strictObject(optimizationShape),
+  output: RunOutput,
+});
+
+export const ServingRun = z.strictObject({
+  kind: z.literal("ServingRun"),
+  /** Name under which clients call the model: the ModelDeployment's. */
+  name: z.string(),
+  namespace: z.string(),
+  revision: z.string(),
+  compute: Compute,
+  model: ResolvedModel,
+});
+
+export const Run = z.discriminatedUnion("kind", [TrainingRun, OptimizationRun, ServingRun]);
+
+export type TrainingRun = z.output<typeof TrainingRun>;
+export type OptimizationRun = z.output<typeof OptimizationRun>;
+export type ServingRun = z.output<typeof ServingRun>;
+export type Run = z.output<typeof Run>;
+export type Compute = z.output<typeof Compute>;
+export type ResolvedModel = z.output<typeof ResolvedModel>;
+
+function compute(engine: Compute["engine"], gpu: Gpu | undefined): Compute {
+  return gpu === undefined ? { engine } : { engine, gpu: { onMissing: gpu.onMissing } };
+}
+
+function identity(object: TrainingJob | OptimizationJob, specHash: string) {
+  const { name, namespace = "default", uid = "" } = object.metadata;
+  return { kind: object.kind, namespace, name, uid, run: `${name}-${specHash}`, specHash };
+}
+
+function runOutput(output: { uri: string; licence?: string | undefined }, run: string) {
+  const { uri, licence } = output;
+  return { uri: `${uri}/${run}`, ...(licence === undefined ? {} : { licence }) };
+}
+
+/** The part of a spec that the result depends on. */
+function pick<T extends object, K extends string>(spec: T, shape: Record<K, unknown>): Pick<T, K & keyof T> {
+  return Object.fromEntries(Object.entries(spec).filter(([key]) => key in shape)) as Pick<T, K & keyof T>;
+}
+
+/** The run that a TrainingJob asks for. */
+export function trainingRun(job: TrainingJob): TrainingRun {
+  const training = pick(job.spec, trainingShape);
+  const id = identity(job, shortHash({ training, output: job.spec.output, engine: job.spec.runtime.engine }));
+  return {
+    kind: "TrainingRun",
+    job: id,
+    compute: compute(job.spec.runtime.engine, job.spec.gpu),
+    training,
+    output: runOutput(job.spec.output, id.run),
+  };
+}
+
+/** The run that an OptimizationJob asks for, once its model is known. */
+export function optimizationRun(job: OptimizationJob, model: ResolvedModel): OptimizationRun {
+  const optimization = pick(job.spec, optimizationShape);
+  const id = identity(
+    job,
+    shortHash({ optimization, model, output: job.spec.output, engine: job.spec.runtime.engine }),
+  );
+  return {
+    kind: "OptimizationRun",
+    job: id,
+    compute: compute(job.spec.runtime.engine, job.spec.gpu),
+    model,
+    optimization,
+    output: runOutput(job.spec.output, id.run),
+  };
+}
+
+/** What the pods of one revision of a ModelDeployment serve. */
+export function servingRun(deployment: ModelDeployment, revision: string, model: ResolvedModel): ServingRun {
+  const { name, namespace = "default" } = deployment.metadata;
+  const { runtime, gpu } = deployment.spec;
+  return { kind: "ServingRun", name, namespace, revision, compute: compute(runtime.engine, gpu), model };
+}

@@ -1,0 +1,132 @@
+/** ModelDeployment: serves a model over REST and rolls new versions out safely. */
+import { z } from "zod";
+import {
+  Conditions,
+  Digest,
+  Gpu,
+  LastFailure,
+  ModelReference,
+  PodOverrides,
+  Resources,
+  Runtime,
+  Suspend,
+  Time,
+} from "./common.ts";
+import type { Crd, Resource } from "./kind.ts";
+import { Duration } from "./schema.ts";
+
+const Spec = z
+  .strictObject({
+    model: ModelReference,
+    runtime: Runtime.prefault({}),
+    gpu: Gpu.optional(),
+    resources: Resources.optional(),
+    pod: PodOverrides.optional(),
+    scaling: z
+      .strictObject({
+        replicas: z
+          .int()
+          .min(0)
+          .max(1000)
+          .default(1)
+          .meta({ description: "Pods of the version that serves; written by kubectl scale too" }),
+      })
+      .prefault({})
+      .meta({ description: "How many pods serve" }),
+    rollout: z
+      .strictObject({
+        progressDeadline: Duration("How long a new version may take to become ready before it is given up").default(
+          "10m",
+        ),
+        revisionHistoryLimit: z
+          .int()
+          .min(0)
+          .max(50)
+          .default(5)
+          .meta({ description: "Old revisions whose records are kept" }),
+      })
+      .prefault({})
+      .meta({ description: "How a new version replaces the old one" }),
+    suspend: Suspend.meta({ description: "Stops all pods; false again starts them" }),
+  })
+  .meta({ description: "The deployment" });
+
+export const RevisionState = z.enum(["Pending", "Loading", "Serving", "Failed", "Retired"]);
+
+const Status = z
+  .strictObject({
+    observedGeneration: z.int().optional(),
+    conditions: Conditions.optional(),
+    url: z.string().max(1024).optional().meta({ description: "Where the model answers inside the cluster" }),
+    replicas: z.int().min(0).optional(),
+    readyReplicas: z.int().min(0).optional(),
+    selector: z
+      .string()
+      .max(1024)
+      .optional()
+      .meta({ description: "Label selector of the pods, for the scale subresource" }),
+    model: z
+      .strictObject({ uri: z.string().max(1024), digest: Digest.optional() })
+      .optional()
+      .meta({ description: "The model that serves" }),
+    engine: z.string().max(32).optional(),
+    device: z.string().max(128).optional(),
+    stableRevision: z.string().max(63).optional().meta({ description: "The revision that serves" }),
+    updateRevision: z.string().max(63).optional().meta({ description: "The revision that is being rolled out" }),
+    revisions: z
+      .array(
+        z.strictObject({
+          name: z.string().max(63),
+          modelUri: z.string().max(1024).optional(),
+          modelDigest: z.string().max(80).optional(),
+          state: RevisionState,
+          replicas: z.int().min(0),
+          readyReplicas: z.int().min(0),
+          since: Time,
+        }),
+      )
+      .max(64)
+      .optional()
+      .meta({ "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"] }),
+    lastFailure: LastFailure.optional(),
+    performance: z
+      .strictObject({
+        loadSeconds: z.number().min(0).optional(),
+        warmupSeconds: z.number().min(0).optional(),
+        peakMemoryBytes: z.int().min(0).optional(),
+      })
+      .optional()
+      .meta({ description: "Measured by the pods of the revision that serves" }),
+  })
+  .meta({ description: "What is known of the deployment" });
+
+export const ModelDeployment: Crd = {
+  kind: "ModelDeployment",
+  plural: "modeldeployments",
+  singular: "modeldeployment",
+  shortNames: ["mdep"],
+  description: "ModelDeployment serves a model over REST and rolls new versions out safely.",
+  spec: Spec,
+  status: Status,
+  scale: {
+    specReplicasPath: ".spec.scaling.replicas",
+    statusReplicasPath: ".status.replicas",
+    labelSelectorPath: ".status.selector",
+  },
+  columns: [
+    { name: "Ready", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
+    { name: "Reason", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].reason' },
+    { name: "Replicas", type: "integer", jsonPath: ".status.readyReplicas" },
+    { name: "Model", type: "string", jsonPath: ".status.model.uri" },
+    { name: "URL", type: "string", jsonPath: ".status.url" },
+    { name: "Engine", type: "string", jsonPath: ".status.engine", priority: 1 },
+    { name: "Device", type: "string", jsonPath: ".status.device", priority: 1 },
+    { name: "Revision", type: "string", jsonPath: ".status.stableRevision", priority: 1 },
+    { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
+  ],
+};
+
+export type ModelDeploymentSpec = z.output<typeof Spec>;
+export type ModelDeploymentStatus = z.output<typeof Status>;
+export type ModelDeployment = Resource<"ModelDeployment", ModelDeploymentSpec, ModelDeploymentStatus>;
+export type RevisionState = z.output<typeof RevisionState>;

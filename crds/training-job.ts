@@ -1,0 +1,178 @@
+/** TrainingJob: builds a TensorFlow model from data, declared in one manifest. */
+import { z } from "zod";
+import {
+  ArtefactStatus,
+  Conditions,
+  Gpu,
+  LastFailure,
+  PodOverrides,
+  Resources,
+  Runtime,
+  Suspend,
+  Time,
+  Uri,
+} from "./common.ts";
+import { DataSource, Validation } from "./dataset.ts";
+import { type Crd, type Resource } from "./kind.ts";
+import { Layer, Loss, Metric, Optimizer, PreprocessingStep } from "./model.ts";
+import { withRule } from "./schema.ts";
+
+/** What a run depends on: a change of any of it makes another artefact. */
+export const trainingShape = {
+  dataset: z
+    .strictObject({
+      train: DataSource,
+      validation: Validation.optional(),
+      test: DataSource.optional().meta({ description: "Held-out examples that the finished model is evaluated on" }),
+    })
+    .meta({ description: "Where the examples are" }),
+  preprocessing: z
+    .array(PreprocessingStep)
+    .max(16)
+    .default([])
+    .meta({ description: "Steps before the model, in order" }),
+  model: z
+    .strictObject({
+      layers: z.array(Layer).min(1).max(256).meta({ description: "The layers, in order" }),
+    })
+    .meta({ description: "The model" }),
+  loss: Loss.meta({ description: "What training minimizes" }),
+  optimizer: Optimizer,
+  metrics: z.array(Metric).max(8).default([]).meta({ description: "What is reported besides the loss" }),
+  epochs: z.int().min(1).max(100000).meta({ description: "How often training sees all examples" }),
+  batchSize: z.int().min(1).max(65536).default(32).meta({ description: "Examples in a step" }),
+  seed: z
+    .int()
+    .min(0)
+    .max(2147483647)
+    .default(0)
+    .meta({ description: "Seed of weights, order, split and dropout: the same seed gives the same model" }),
+};
+
+/** Where a job's artefact goes. */
+export const Output = z
+  .strictObject({
+    uri: Uri,
+    licence: z
+      .string()
+      .min(1)
+      .max(128)
+      .optional()
+      .meta({ description: "Licence of the model, as an SPDX expression; written into the artefact" }),
+  })
+  .meta({ description: "Where the artefact goes: a folder for each run is made below it" });
+
+/** How the pods of a job are run and retried; no part of the result. */
+export const jobShape = {
+  runtime: Runtime.prefault({}),
+  gpu: Gpu.optional(),
+  resources: Resources.optional(),
+  pod: PodOverrides.optional(),
+  suspend: Suspend.meta({ description: "Stops the job's pod; false again continues" }),
+  activeDeadlineSeconds: z
+    .int()
+    .min(1)
+    .max(31536000)
+    .optional()
+    .meta({ description: "The job fails when it takes longer" }),
+  backoffLimit: z
+    .int()
+    .min(0)
+    .max(100)
+    .default(3)
+    .meta({
+      description: "Tries again after a failure that may pass; wrong specifications and data are never retried",
+    }),
+  ttlSecondsAfterFinished: z
+    .int()
+    .min(0)
+    .max(31536000)
+    .optional()
+    .meta({
+      description: "The finished Job and its pods are removed after this time; this object and the artefact stay",
+    }),
+};
+
+const Spec = withRule(
+  z.strictObject({ ...trainingShape, output: Output, ...jobShape }).meta({ description: "The training" }),
+  {
+    rule: "self.loss != 'categoricalCrossentropy' || (has(self.preprocessing) && self.preprocessing.exists(step, has(step.oneHot)))",
+    message:
+      "loss categoricalCrossentropy needs one-hot labels: add {oneHot: {classes: …}} to preprocessing, or use sparseCategoricalCrossentropy",
+    fieldPath: ".loss",
+    holds: (spec) => spec.loss !== "categoricalCrossentropy" || spec.preprocessing.some((step) => "oneHot" in step),
+  },
+);
+
+/** States of a job, in the order in which they pass. */
+export const JobState = z.enum([
+  "Pending",
+  "Starting",
+  "Training",
+  "Optimizing",
+  "Evaluating",
+  "Uploading",
+  "Succeeded",
+  "Failed",
+  "Suspended",
+]);
+
+/** What both kinds of job report. */
+export const jobStatusShape = {
+  observedGeneration: z.int().optional(),
+  conditions: Conditions.optional(),
+  state: JobState.optional(),
+  run: z.string().max(63).optional().meta({ description: "The current run: <name>-<hash of what it depends on>" }),
+  progressPercent: z.int().min(0).max(100).optional(),
+  etaSeconds: z.int().min(0).optional(),
+  engine: z.string().max(32).optional().meta({ description: "What computes" }),
+  device: z.string().max(128).optional().meta({ description: "The device that really computes" }),
+  startTime: Time.optional(),
+  completionTime: Time.optional(),
+  restarts: z.int().min(0).optional(),
+  artefact: ArtefactStatus.optional(),
+  lastFailure: LastFailure.optional(),
+};
+
+const metricValues = z.record(z.string(), z.number()).meta({ maxProperties: 16 });
+
+const Status = z
+  .strictObject({
+    ...jobStatusShape,
+    epoch: z.int().min(0).optional(),
+    epochs: z.int().min(1).optional(),
+    step: z.int().min(0).optional(),
+    loss: z.number().optional(),
+    metrics: metricValues
+      .optional()
+      .meta({ description: "Metrics of the last epoch; validation ones begin with val_" }),
+    evaluation: metricValues.optional().meta({ description: "Loss and metrics on dataset.test" }),
+  })
+  .meta({ description: "What is known of the training" });
+
+export const TrainingJob: Crd = {
+  kind: "TrainingJob",
+  plural: "trainingjobs",
+  singular: "trainingjob",
+  shortNames: ["tjob"],
+  description: "TrainingJob builds a TensorFlow model from data, declared in one manifest.",
+  spec: Spec,
+  status: Status,
+  columns: [
+    { name: "State", type: "string", jsonPath: ".status.state" },
+    { name: "Epoch", type: "integer", jsonPath: ".status.epoch" },
+    { name: "Progress", type: "integer", jsonPath: ".status.progressPercent", description: "in percent" },
+    { name: "Loss", type: "number", jsonPath: ".status.loss" },
+    { name: "Accuracy", type: "number", jsonPath: ".status.evaluation.accuracy" },
+    { name: "ETA", type: "integer", jsonPath: ".status.etaSeconds", description: "in seconds" },
+    { name: "Engine", type: "string", jsonPath: ".status.engine", priority: 1 },
+    { name: "Run", type: "string", jsonPath: ".status.run", priority: 1 },
+    { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
+  ],
+};
+
+export type TrainingJobSpec = z.output<typeof Spec>;
+export type TrainingJobStatus = z.output<typeof Status>;
+export type TrainingJob = Resource<"TrainingJob", TrainingJobSpec, TrainingJobStatus>;
+export type JobState = z.output<typeof JobState>;
+export type JobOutput = z.output<typeof Output>;
