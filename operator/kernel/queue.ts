@@ -4,6 +4,9 @@ import { Heap } from "./heap.ts";
 /** Work that nobody waits for, such as the first list after a start. */
 export const lowPriority = -100;
 
+/** Node fires timers beyond 2^31 ms at once; an early alarm merely sets the next one. */
+const longestTimer = 2 ** 30;
+
 export interface AddOptions {
   /** Higher comes first; default 0. */
   readonly priority?: number | undefined;
@@ -59,13 +62,13 @@ export class WorkQueue {
   readonly #random: () => number;
   readonly #entries = new Map<string, Entry>();
   readonly #ready = new Heap<Entry>((left, right) =>
-    left.priority === right.priority ? left.order < right.order : left.priority > right.priority,
+    left.priority === right.priority ? isEarlier(left, right) : left.priority > right.priority,
   );
-  readonly #waiting = new Heap<Entry>((left, right) => left.readyAt < right.readyAt);
+  readonly #waiting = new Heap<Entry>(isEarlier);
   readonly #taken = new Map<string, number>();
   readonly #failures = new Map<string, number>();
   readonly #takers: ((work: Work | undefined) => void)[] = [];
-  #timer: Timer | undefined;
+  #alarm: { readonly readyAt: number; readonly timer: Timer } | undefined;
   #order = 0;
   #closed = false;
 
@@ -79,19 +82,17 @@ export class WorkQueue {
 
   add(key: string, options: AddOptions = {}): void {
     if (this.#closed) return;
-    const now = this.#clock.monotonic();
-    const readyAt = now + Math.max(0, options.afterSeconds ?? 0) * 1000;
+    const readyAt = this.#clock.monotonic() + Math.max(0, options.afterSeconds ?? 0) * 1000;
     const priority = options.priority ?? 0;
     const old = this.#entries.get(key);
     if (old && old.priority >= priority && old.readyAt <= readyAt) return;
     if (old) old.replaced = true;
     else this.#observer?.added();
-    const wasReady = old !== undefined && old.readyAt <= now;
     this.#put({
       key,
       priority: Math.max(priority, old?.priority ?? priority),
       readyAt: Math.min(readyAt, old?.readyAt ?? readyAt),
-      order: wasReady ? old.order : this.#order++,
+      order: old?.order ?? this.#order++,
       replaced: false,
     });
     this.#dispatch();
@@ -143,17 +144,23 @@ export class WorkQueue {
   shutdown(): void {
     this.#closed = true;
     this.#entries.clear();
-    if (this.#timer) this.#clock.clearTimeout(this.#timer);
-    this.#timer = undefined;
+    if (this.#alarm) this.#clock.clearTimeout(this.#alarm.timer);
+    this.#alarm = undefined;
     for (const taker of this.#takers.splice(0)) taker(undefined);
   }
 
-  /** Keys that wait for a worker, delayed ones left out. */
+  /** How many keys wait for a worker, delayed ones left out. */
   get depth(): number {
+    return [...this.depthByPriority().values()].reduce((sum, depth) => sum + depth, 0);
+  }
+
+  depthByPriority(): ReadonlyMap<number, number> {
     const now = this.#clock.monotonic();
-    let depth = 0;
-    for (const entry of this.#entries.values()) if (entry.readyAt <= now) depth++;
-    return depth;
+    const depths = new Map<number, number>();
+    for (const entry of this.#entries.values()) {
+      if (entry.readyAt <= now) depths.set(entry.priority, (depths.get(entry.priority) ?? 0) + 1);
+    }
+    return depths;
   }
 
   /** Keys that are added and not taken, delayed ones included. */
@@ -209,16 +216,19 @@ export class WorkQueue {
 
   #arm(): void {
     const next = this.#waiting.peek();
-    if (this.#timer && this.#timer.dueAt === next?.readyAt) return;
-    if (this.#timer) this.#clock.clearTimeout(this.#timer);
-    this.#timer = undefined;
+    if (this.#alarm && this.#alarm.readyAt === next?.readyAt) return;
+    if (this.#alarm) this.#clock.clearTimeout(this.#alarm.timer);
+    this.#alarm = undefined;
     if (!next) return;
-    this.#timer = this.#clock.setTimeout(
-      () => {
-        this.#timer = undefined;
-        this.#dispatch();
-      },
-      Math.max(0, next.readyAt - this.#clock.monotonic()),
-    );
+    const wake = () => {
+      this.#alarm = undefined;
+      this.#dispatch();
+    };
+    const delay = Math.min(longestTimer, Math.max(0, next.readyAt - this.#clock.monotonic()));
+    this.#alarm = { readyAt: next.readyAt, timer: this.#clock.setTimeout(wake, delay) };
   }
+}
+
+function isEarlier(left: Entry, right: Entry): boolean {
+  return left.readyAt === right.readyAt ? left.order < right.order : left.readyAt < right.readyAt;
 }
