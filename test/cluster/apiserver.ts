@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Api, healthy } from "./api.ts";
+import type { Authority } from "./certificates.ts";
 import {
   apiServerArguments,
   controllerManagerArguments,
@@ -12,6 +13,7 @@ import { daemonPid, logTail, startDaemon, stopDaemon } from "./daemon.ts";
 import type { Daemon, Program } from "./daemon.ts";
 import { flags } from "./flags.ts";
 import { writeKubeconfig } from "./kubeconfig.ts";
+import { ensurePackages } from "./packages.ts";
 import { freePorts } from "./ports.ts";
 import { findPrograms } from "./programs.ts";
 import { until } from "./wait.ts";
@@ -56,10 +58,8 @@ const serviceAccountController = "serviceaccount-controller";
 
 /** Starts an API server and etcd on free ports, and waits until it is ready (about 4 seconds on 2 cores). */
 export async function startApiServer(options: ApiServerOptions = {}): Promise<ApiServer> {
-  const bin = await findPrograms({
-    ...(options.bin === undefined ? {} : { bin: options.bin }),
-    ...(options.log ? { log: options.log } : {}),
-  });
+  const bin = await findPrograms({ bin: options.bin, log: options.log });
+  await ensurePackages(["openssl"], "to make certificates", options.log ? { log: options.log } : {});
   const state = await mkdtemp(join(tmpdir(), "modelwright-apiserver-"));
   const server = new LoneServer(bin, state, options);
   try {
