@@ -9,6 +9,10 @@ import { NAME_RULE } from "./kinds.ts";
 export interface JsonSchema {
   [key: string]: unknown;
   type?: string;
+  description?: string;
+  minimum?: number;
+  maximum?: number;
+  enum?: string[];
   properties?: Record<string, JsonSchema>;
   items?: JsonSchema;
   additionalProperties?: JsonSchema | boolean;

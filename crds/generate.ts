@@ -1,20 +1,27 @@
-/** Writes the CustomResourceDefinitions: `npm run crds`. With --check it only compares. */
-import { readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+/** Writes the CustomResourceDefinitions and their reference pages: `npm run crds`. With --check it only compares. */
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { crdYaml } from "./crd.ts";
 import { KINDS } from "./kinds.ts";
+import { referencePage } from "./reference.ts";
 
+const ROOT = join(import.meta.dirname, "..");
 const check = process.argv.includes("--check");
-for (const kind of KINDS) {
-  const file = join(import.meta.dirname, `${kind.plural}.yaml`);
-  const yaml = crdYaml(kind);
-  const before = await readFile(file, "utf8").catch(() => "");
-  if (yaml === before) continue;
+
+const generated = KINDS.flatMap((kind) => [
+  { file: `crds/${kind.plural}.yaml`, text: crdYaml(kind) },
+  { file: `docs/reference/${kind.plural}.md`, text: referencePage(kind) },
+]);
+
+for (const { file, text } of generated) {
+  const path = join(ROOT, file);
+  if (text === (await readFile(path, "utf8").catch(() => ""))) continue;
   if (check) {
-    console.error(`crds/${kind.plural}.yaml differs from its schema; run: npm run crds`);
+    console.error(`${file} differs from its schema; run: npm run crds`);
     process.exitCode = 1;
   } else {
-    await writeFile(file, yaml);
-    console.log(`wrote crds/${kind.plural}.yaml`);
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, text);
+    console.log(`wrote ${file}`);
   }
 }

@@ -16,28 +16,36 @@ const window = (description: string) =>
     .max(2)
     .meta({ description: `${description}: [height, width]` });
 
-export const Dense = z.strictObject({
-  units: z.int().min(1).max(65536).meta({ description: "Number of outputs" }),
-  activation: Activation,
-  useBias: UseBias,
-});
-export const Conv2d = z.strictObject({
-  filters: z.int().min(1).max(65536).meta({ description: "Number of output channels" }),
-  kernelSize: window("Size of the kernel"),
-  strides: window("Strides").default([1, 1]),
-  padding: Padding,
-  activation: Activation,
-  useBias: UseBias,
-});
-export const MaxPooling2d = z.strictObject({
-  poolSize: window("Size of the pool").default([2, 2]),
-  strides: window("Strides; default: poolSize").optional(),
-  padding: Padding,
-});
+export const Dense = z
+  .strictObject({
+    units: z.int().min(1).max(65536).meta({ description: "Number of outputs" }),
+    activation: Activation,
+    useBias: UseBias,
+  })
+  .meta({ description: "Fully connected layer" });
+export const Conv2d = z
+  .strictObject({
+    filters: z.int().min(1).max(65536).meta({ description: "Number of output channels" }),
+    kernelSize: window("Size of the kernel"),
+    strides: window("Strides").default([1, 1]),
+    padding: Padding,
+    activation: Activation,
+    useBias: UseBias,
+  })
+  .meta({ description: "Convolution over [height, width, channels]" });
+export const MaxPooling2d = z
+  .strictObject({
+    poolSize: window("Size of the pool").default([2, 2]),
+    strides: window("Strides; default: poolSize").optional(),
+    padding: Padding,
+  })
+  .meta({ description: "Maximum over windows" });
 export const Flatten = z.strictObject({}).meta({ description: "Flattens each example" });
-export const Dropout = z.strictObject({
-  rate: z.number().min(0).lt(1).meta({ description: "Share of inputs set to zero while training" }),
-});
+export const Dropout = z
+  .strictObject({
+    rate: z.number().min(0).lt(1).meta({ description: "Share of inputs set to zero while training" }),
+  })
+  .meta({ description: "Regularization by dropping inputs" });
 
 export const Layer = oneOf(
   { dense: Dense, conv2d: Conv2d, maxPooling2d: MaxPooling2d, flatten: Flatten, dropout: Dropout },

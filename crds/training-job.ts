@@ -75,22 +75,12 @@ export const jobShape = {
     .max(31536000)
     .optional()
     .meta({ description: "The job fails when it takes longer" }),
-  backoffLimit: z
-    .int()
-    .min(0)
-    .max(100)
-    .default(3)
-    .meta({
-      description: "Tries again after a failure that may pass; wrong specifications and data are never retried",
-    }),
-  ttlSecondsAfterFinished: z
-    .int()
-    .min(0)
-    .max(31536000)
-    .optional()
-    .meta({
-      description: "The finished Job and its pods are removed after this time; this object and the artefact stay",
-    }),
+  backoffLimit: z.int().min(0).max(100).default(3).meta({
+    description: "Tries again after a failure that may pass; wrong specifications and data are never retried",
+  }),
+  ttlSecondsAfterFinished: z.int().min(0).max(31536000).optional().meta({
+    description: "The finished Job and its pods are removed after this time; this object and the artefact stay",
+  }),
 };
 
 const Spec = withRule(

@@ -13,7 +13,7 @@ const rows = readFileSync(file, "utf8")
   .map((line) => line.split(",").map(Number));
 
 const counts = { sent: 0, answered: 0, failed: 0, right: 0, lastError: undefined };
-let stop = false;
+const stop = new AbortController();
 
 async function ask(row) {
   const label = row.at(-1);
@@ -36,14 +36,14 @@ async function ask(row) {
 }
 
 async function worker(offset) {
-  for (let i = offset; !stop; i += 1) {
+  for (let i = offset; !stop.signal.aborted; i += 1) {
     await ask(rows[i % rows.length]);
     await pause(20);
   }
 }
 
 const report = setInterval(() => console.log(JSON.stringify(counts)), 1000);
-process.once("SIGTERM", () => (stop = true));
+process.once("SIGTERM", () => stop.abort());
 await Promise.all([0, 100, 200, 300].map(worker));
 clearInterval(report);
 console.log(JSON.stringify(counts));

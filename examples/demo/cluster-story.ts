@@ -177,11 +177,20 @@ export async function tellOnCluster(target: Target, images: Images): Promise<voi
   await startClient(kubectl, images);
   await pause(3000);
   const from = { kind: "OptimizationJob", name: "digits-small" };
-  await kubectl.run(["patch", "modeldeployment", "digits", "--type=merge", "-p", JSON.stringify({ spec: { model: { from } } })]);
+  await kubectl.run([
+    "patch",
+    "modeldeployment",
+    "digits",
+    "--type=merge",
+    "-p",
+    JSON.stringify({ spec: { model: { from } } }),
+  ]);
   await follow(kubectl, "modeldeployment", "digits", deploymentLine, serves(2, "pvc://models/digits-small"));
   await pause(8000);
   const { sent, failed, right, answered, lastError } = await counts(kubectl);
-  say(`the client sent ${sent} requests through the update: ${failed} failed, ${((right / answered) * 100).toFixed(1)} % right`);
+  say(
+    `the client sent ${sent} requests through the update: ${failed} failed, ${((right / answered) * 100).toFixed(1)} % right`,
+  );
   if (failed > 0) throw new DemoFailed(`${failed} requests failed through the update, the last with: ${lastError}`);
   await kubectl.run(["delete", "job", "digits-client", "--cascade=foreground"]);
   say(await kubectl.run(["get", "modeldeployments", "-o", "wide"]));

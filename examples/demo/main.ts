@@ -46,33 +46,18 @@ async function local(): Promise<void> {
   await tellLocally(LOCAL_FOLDER);
 }
 
-function imageValues(images: Images): string[] {
-  const split = (reference: string) => {
-    const colon = reference.lastIndexOf(":");
-    return { repository: reference.slice(0, colon), tag: reference.slice(colon + 1) };
-  };
-  const [operator, runtime] = [split(images.operator), split(images.runtime)];
-  return [
-    "--set-string",
-    `image.repository=${operator.repository},image.tag=${operator.tag}`,
-    "--set-string",
-    `runtimeImage.repository=${runtime.repository},runtimeImage.tag=${runtime.tag}`,
-  ];
+function helmValues(key: string, reference: string): string[] {
+  const colon = reference.lastIndexOf(":");
+  return ["--set-string", `${key}.repository=${reference.slice(0, colon)},${key}.tag=${reference.slice(colon + 1)}`];
 }
 
 async function install(target: Target, images: Images): Promise<void> {
   heading("Helm chart: helm upgrade --install modelwright charts/modelwright");
-  const context = target.context === undefined ? [] : ["--kube-context", target.context];
-  await command(
-    target.helm,
-    [
-      ...["upgrade", "--install", "modelwright", join(ROOT, "charts", "modelwright")],
-      ...["-n", SYSTEM_NAMESPACE, "--create-namespace", "--wait", "--timeout", "3m"],
-      ...imageValues(images),
-      ...context,
-    ],
-    { env: target.env },
-  );
+  const args = ["upgrade", "--install", "modelwright", join(ROOT, "charts", "modelwright"), "-n", SYSTEM_NAMESPACE];
+  args.push("--create-namespace", "--wait", "--timeout", "3m");
+  args.push(...helmValues("image", images.operator), ...helmValues("runtimeImage", images.runtime));
+  if (target.context !== undefined) args.push("--kube-context", target.context);
+  await command(target.helm, args, { env: target.env });
   const kubectl = ["-n", SYSTEM_NAMESPACE, "get", "deployments,pods"];
   const where = target.context === undefined ? [] : ["--context", target.context];
   say(await command(target.kubectl, [...where, ...kubectl], { env: target.env }));
@@ -82,7 +67,9 @@ async function install(target: Target, images: Images): Promise<void> {
 async function prepareTarget(): Promise<{ target: Target; images: Images }> {
   if (values.context !== undefined) {
     if (values.images === undefined) {
-      throw new Error("--context needs --images PREFIX: where the cluster's nodes find PREFIX/operator:dev and PREFIX/runtime:dev");
+      throw new Error(
+        "--context needs --images PREFIX: where the cluster's nodes find PREFIX/operator:dev and PREFIX/runtime:dev",
+      );
     }
     const images = { operator: `${values.images}/operator:dev`, runtime: `${values.images}/runtime:dev` };
     return { target: { kubectl: "kubectl", helm: "helm", env: process.env, context: values.context }, images };
@@ -109,9 +96,34 @@ async function remove(): Promise<void> {
     say("the local cluster and all in it are gone");
     return;
   }
-  const kubectl = ["--context", values.context, "delete", "namespace", NAMESPACE, SYSTEM_NAMESPACE, "--ignore-not-found"];
-  await command("kubectl", ["--context", values.context, "-n", NAMESPACE, "delete", "modelwright", "--all", "--ignore-not-found"]);
-  await command("helm", ["--kube-context", values.context, "-n", SYSTEM_NAMESPACE, "uninstall", "modelwright", "--ignore-not-found"]);
+  const kubectl = [
+    "--context",
+    values.context,
+    "delete",
+    "namespace",
+    NAMESPACE,
+    SYSTEM_NAMESPACE,
+    "--ignore-not-found",
+  ];
+  await command("kubectl", [
+    "--context",
+    values.context,
+    "-n",
+    NAMESPACE,
+    "delete",
+    "modelwright",
+    "--all",
+    "--ignore-not-found",
+  ]);
+  await command("helm", [
+    "--kube-context",
+    values.context,
+    "-n",
+    SYSTEM_NAMESPACE,
+    "uninstall",
+    "modelwright",
+    "--ignore-not-found",
+  ]);
   await command("kubectl", kubectl);
   say(`the demo is gone from ${values.context}`);
 }

@@ -1,6 +1,6 @@
 /** What the demo shows: headings, progress and pictures of digits in the terminal. */
 
-const tty = process.stdout.isTTY === true;
+const tty = process.stdout.isTTY;
 const started = performance.now();
 
 const color = (code: number, text: string) => (tty ? `\u001b[${code}m${text}\u001b[0m` : text);
