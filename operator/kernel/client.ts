@@ -94,7 +94,12 @@ export class Client {
     name: string,
     options: CallOptions = {},
   ): Promise<Stored<T>> {
-    return this.#object(resource, { ...options, method: "GET", path: pathOf(resource, namespace, name), idempotent: true });
+    return this.#object(resource, {
+      ...options,
+      method: "GET",
+      path: pathOf(resource, namespace, name),
+      idempotent: true,
+    });
   }
 
   /** As get, but undefined where there is no such object. */
@@ -151,7 +156,11 @@ export class Client {
   }
 
   /** Creates an object; one of that name gives ApiError.isAlreadyExists. */
-  async create<T extends KubernetesObject>(resource: Resource<T>, object: T, options: CallOptions = {}): Promise<Stored<T>> {
+  async create<T extends KubernetesObject>(
+    resource: Resource<T>,
+    object: T,
+    options: CallOptions = {},
+  ): Promise<Stored<T>> {
     return this.#object(resource, {
       ...options,
       method: "POST",
@@ -259,7 +268,10 @@ export class Client {
   }
 
   /** Events until the server ends the watch. Throws ApiError; `isExpired` asks for a new list. */
-  async *watch<T extends KubernetesObject>(resource: Resource<T>, options: WatchOptions): AsyncGenerator<WatchEvent<T>> {
+  async *watch<T extends KubernetesObject>(
+    resource: Resource<T>,
+    options: WatchOptions,
+  ): AsyncGenerator<WatchEvent<T>> {
     const path = pathOf(resource, options.namespace ?? "");
     const call: Call = {
       method: "GET",
@@ -332,6 +344,10 @@ function watchEvent<T extends KubernetesObject>(resource: Resource<T>, line: str
     case "ERROR":
       throw errorFromStatus(event.object, context);
     default:
-      throw new ApiError({ status: 0, reason: "UnknownEvent", message: `${context}: unknown event type ${event.type}` });
+      throw new ApiError({
+        status: 0,
+        reason: "UnknownEvent",
+        message: `${context}: unknown event type ${event.type}`,
+      });
   }
 }

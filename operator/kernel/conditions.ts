@@ -60,7 +60,13 @@ export function setHealth(
   const rest = conditions.filter(
     (condition) => condition.type === state || !["Reconciling", "Stalled"].includes(condition.type),
   );
-  const ready = { type: "Ready", status: state === "Ready" ? "True" : "False", reason, message, observedGeneration } as const;
+  const ready = {
+    type: "Ready",
+    status: state === "Ready" ? "True" : "False",
+    reason,
+    message,
+    observedGeneration,
+  } as const;
   const next = setCondition(rest, ready, now);
   if (state === "Ready") return next;
   return setCondition(next, { type: state, status: "True", reason, message, observedGeneration }, now);

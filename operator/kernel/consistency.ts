@@ -30,11 +30,7 @@ export class ConsistencyTracker {
   }
 
   /** The reconcile of `key` wrote this object, whose kind the given informer watches. */
-  wrote(
-    key: string,
-    progress: Progress,
-    object: { metadata: { namespace?: string; resourceVersion: string } },
-  ): void {
+  wrote(key: string, progress: Progress, object: { metadata: { namespace?: string; resourceVersion: string } }): void {
     const { namespace = "", resourceVersion } = object.metadata;
     if (progress.hasSeen(namespace, resourceVersion)) return;
     const others = (this.#writes.get(key) ?? []).filter((write) => write.progress !== progress);

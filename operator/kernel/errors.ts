@@ -103,11 +103,18 @@ const reasonByStatus: Readonly<Record<number, string>> = {
 export function errorFromBody(status: number, body: unknown, context: string, retryAfterSeconds?: number): ApiError {
   const record: { reason?: unknown; message?: unknown; details?: unknown } =
     typeof body === "object" && body !== null ? body : {};
-  const reason = typeof record.reason === "string" && record.reason ? record.reason : (reasonByStatus[status] ?? "Unknown");
+  const reason =
+    typeof record.reason === "string" && record.reason ? record.reason : (reasonByStatus[status] ?? "Unknown");
   const text = typeof record.message === "string" ? record.message : typeof body === "string" ? body.slice(0, 200) : "";
   const details =
     typeof record.details === "object" && record.details !== null ? (record.details as StatusDetails) : undefined;
-  return new ApiError({ status, reason, message: `${context}: ${status} ${reason}: ${text}`, details, retryAfterSeconds });
+  return new ApiError({
+    status,
+    reason,
+    message: `${context}: ${status} ${reason}: ${text}`,
+    details,
+    retryAfterSeconds,
+  });
 }
 
 /** Reads an ERROR event of a watch, which holds a Status. */

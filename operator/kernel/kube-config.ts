@@ -126,7 +126,6 @@ async function externalUser(
     const options: { headers: Record<string, string>; cert?: unknown; key?: unknown } = { headers: {} };
     await config.applyToHTTPSOptions(options as Parameters<typeof config.applyToHTTPSOptions>[0]);
     const authorization = options.headers["Authorization"] ?? options.headers["authorization"];
-    const pem = (value: unknown) => (typeof value === "string" || Buffer.isBuffer(value) ? value.toString() : undefined);
     return { authorization, tls: { ...(await clusterTls()), cert: pem(options.cert), key: pem(options.key) } };
   });
   return {
@@ -135,6 +134,10 @@ async function externalUser(
     tls: async () => (await credentials()).tls,
     authorization: async (fresh) => (await credentials(fresh)).authorization,
   };
+}
+
+function pem(value: unknown): string | undefined {
+  return typeof value === "string" || Buffer.isBuffer(value) ? value.toString() : undefined;
 }
 
 /** Remembers a value for a minute, and keeps the identity of one that did not change. */

@@ -50,7 +50,8 @@ export const silentLogger: Logger = {
 
 function bind(sink: winston.Logger, own: LogFields): Logger {
   const write = (level: LogLevel, message: string, fields: LogFields) => {
-    if (sink.isLevelEnabled(level)) sink.log({ ...plain({ ...ambient.getStore(), ...own, ...fields }), level, message });
+    if (sink.isLevelEnabled(level))
+      sink.log({ ...plain({ ...ambient.getStore(), ...own, ...fields }), level, message });
   };
   return {
     error: (message, fields = {}) => write("error", message, fields),
@@ -66,7 +67,8 @@ function bind(sink: winston.Logger, own: LogFields): Logger {
 
 function plain(fields: LogFields): LogFields {
   const result: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(fields)) result[name] = value instanceof Error ? errorFields(value) : value;
+  for (const [name, value] of Object.entries(fields))
+    result[name] = value instanceof Error ? errorFields(value) : value;
   return result;
 }
 

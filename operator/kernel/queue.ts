@@ -21,6 +21,8 @@ export interface BackoffOptions {
 }
 
 export interface QueueObserver {
+  /** Told once which queue it observes. */
+  attach(queue: WorkQueue): void;
   added(): void;
   /** Taken by a worker after having been ready for `waitedSeconds`. */
   taken(waitedSeconds: number): void;
@@ -78,6 +80,7 @@ export class WorkQueue {
     this.#backoff = { baseSeconds: 0.005, maxSeconds: 300, ...options.backoff };
     this.#observer = options.observer;
     this.#random = options.random ?? Math.random;
+    this.#observer?.attach(this);
   }
 
   add(key: string, options: AddOptions = {}): void {

@@ -12,10 +12,6 @@ export class Store<P extends Identified> {
   readonly #indexes = new Map<string, { readonly of: IndexFunction<P>; readonly keys: Map<string, Set<string>> }>();
 
   constructor(indexes: Readonly<Record<string, IndexFunction<P>>> = {}) {
-    const ownerUid: IndexFunction<P> = (record) => {
-      const owner = controllerOf(record);
-      return owner ? [owner.uid] : [];
-    };
     for (const [name, of] of Object.entries({ [byOwner]: ownerUid, ...indexes })) {
       this.#indexes.set(name, { of, keys: new Map() });
     }
@@ -91,4 +87,9 @@ export class Store<P extends Identified> {
       }
     }
   }
+}
+
+function ownerUid(record: Identified): string[] {
+  const owner = controllerOf(record);
+  return owner ? [owner.uid] : [];
 }

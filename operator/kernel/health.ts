@@ -1,0 +1,132 @@
+import { createServer, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Registry } from "prom-client";
+import type { Clock, Timer } from "./clock.ts";
+import type { Logger } from "./logger.ts";
+
+/** Undefined when all is well, else what is wrong. */
+export type Check = () => string | undefined;
+
+export interface HealthOptions {
+  readonly port: number;
+  /** Default: all addresses. */
+  readonly host?: string | undefined;
+  readonly registry?: Registry | undefined;
+  /** By name. The process should be restarted when one fails. */
+  readonly live?: Readonly<Record<string, Check>> | undefined;
+  /** By name. The process is not yet of use while one fails. */
+  readonly ready?: Readonly<Record<string, Check>> | undefined;
+}
+
+/** Answers /livez, /readyz and /metrics, in plain text. */
+export class HealthServer {
+  readonly #options: HealthOptions;
+  readonly #live = new Map<string, Check>();
+  readonly #ready = new Map<string, Check>();
+  readonly #server: Server;
+
+  constructor(options: HealthOptions) {
+    this.#options = options;
+    for (const [name, check] of Object.entries(options.live ?? {})) this.#live.set(name, check);
+    for (const [name, check] of Object.entries(options.ready ?? {})) this.#ready.set(name, check);
+    this.#server = createServer((request, response) => {
+      void this.#answer(request.method ?? "", (request.url ?? "").split("?")[0] ?? "", response);
+    });
+  }
+
+  addLive(name: string, check: Check): void {
+    this.#live.set(name, check);
+  }
+
+  addReady(name: string, check: Check): void {
+    this.#ready.set(name, check);
+  }
+
+  /** Resolves with the port, once it listens. */
+  start(): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen(this.#options.port, this.#options.host, () => {
+        this.#server.off("error", reject);
+        resolve((this.#server.address() as AddressInfo).port);
+      });
+    });
+  }
+
+  stop(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#server.close(() => resolve());
+      this.#server.closeAllConnections();
+    });
+  }
+
+  async #answer(method: string, path: string, response: ServerResponse): Promise<void> {
+    if (method !== "GET" && method !== "HEAD") return reply(response, 405, "only GET\n");
+    if (path === "/livez") return report(response, this.#live);
+    if (path === "/readyz") return report(response, this.#ready);
+    const { registry } = this.#options;
+    if (path !== "/metrics" || !registry) return reply(response, 404, "there are /livez, /readyz and /metrics\n");
+    try {
+      reply(response, 200, await registry.metrics(), registry.contentType);
+    } catch (error) {
+      reply(response, 500, `metrics failed: ${error instanceof Error ? error.message : String(error)}\n`);
+    }
+  }
+}
+
+function report(response: ServerResponse, checks: ReadonlyMap<string, Check>): void {
+  const results = [...checks].map(([name, check]) => ({ name, problem: check() }));
+  const lines = results.map(({ name, problem }) =>
+    problem === undefined ? `[+] ${name} ok` : `[-] ${name}: ${problem}`,
+  );
+  const isWell = results.every(({ problem }) => problem === undefined);
+  reply(response, isWell ? 200 : 503, [...lines, isWell ? "ok" : "failed", ""].join("\n"));
+}
+
+function reply(response: ServerResponse, status: number, body: string, type = "text/plain; charset=utf-8"): void {
+  response.writeHead(status, { "content-type": type });
+  response.end(body);
+}
+
+export interface EventLoopWatchOptions {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** A longer stall is logged; default 0.5. */
+  readonly warnSeconds?: number | undefined;
+  /** A longer one fails the check until a tick is on time again; default 10. */
+  readonly failSeconds?: number | undefined;
+}
+
+const tickMilliseconds = 500;
+
+/** Notices when JavaScript held the process so long that a lease or a probe may have been missed. */
+export class EventLoopWatch {
+  readonly #options: EventLoopWatchOptions;
+  #timer: Timer | undefined;
+  #lag = 0;
+
+  constructor(options: EventLoopWatchOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    const { clock, logger, warnSeconds = 0.5 } = this.#options;
+    const expected = clock.monotonic() + tickMilliseconds;
+    this.#timer = clock.setTimeout(() => {
+      this.#lag = Math.max(0, clock.monotonic() - expected) / 1000;
+      if (this.#lag > warnSeconds) logger.warn("the event loop was blocked", { seconds: this.#lag });
+      this.start();
+    }, tickMilliseconds);
+  }
+
+  stop(): void {
+    if (this.#timer) this.#options.clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /** A check for /livez. */
+  readonly check: Check = () => {
+    const { failSeconds = 10 } = this.#options;
+    return this.#lag > failSeconds ? `the event loop was blocked for ${this.#lag.toFixed(1)} s` : undefined;
+  };
+}
