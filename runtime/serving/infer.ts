@@ -1,0 +1,289 @@
+/** The Open Inference Protocol's infer call, with the binary tensor extension: bytes to tensors and back. Pure. */
+import { isObject } from "./json.ts";
+import { checkShape, scalarText } from "./predict.ts";
+import { RequestError, refuse } from "./request-error.ts";
+import { type Signature, type Tensor, type TensorData, type TensorSpec, elements } from "./tensor.ts";
+import { cast, fromBinary, wireOf } from "./wire.ts";
+
+/** Bytes of the JSON part when tensors follow it. */
+export const JSON_LENGTH_HEADER = "Inference-Header-Content-Length";
+
+export interface InferRequest {
+  readonly id?: string;
+  readonly inputs: readonly Tensor[];
+  /** Which outputs to answer, in this order. */
+  readonly outputs: readonly { readonly name: string; readonly binary: boolean }[];
+  /** From the parameter `timeout`. */
+  readonly timeoutMicroseconds?: number;
+}
+
+export interface InferReply {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer;
+}
+
+/** Reads a request. `jsonLength`: the value of the header, if there is one. 400 for anything that is not right. */
+export function readInfer(
+  body: Buffer,
+  jsonLength: string | undefined,
+  model: string,
+  signature: Signature,
+): InferRequest {
+  const split = jsonLength === undefined ? body.length : parseLength(jsonLength, body.length);
+  if (jsonLength !== undefined && split === 0) return readRaw(body, model, signature);
+  const document = parseStrict(body.subarray(0, split));
+  const parameters = readParameters(document["parameters"], "the request");
+  const { id } = document;
+  if (id !== undefined && typeof id !== "string") refuse("'id' must be a string");
+  const timeout = parameters["timeout"];
+  if (timeout !== undefined && !(typeof timeout === "number" && Number.isInteger(timeout) && timeout >= 0)) {
+    refuse("parameter 'timeout' must be a whole number of microseconds");
+  }
+  return {
+    ...(id === undefined ? {} : { id }),
+    inputs: readInputs(document["inputs"], body.subarray(split), jsonLength !== undefined, model, signature),
+    outputs: readOutputs(document["outputs"], parameters["binary_data_output"], model, signature),
+    ...(timeout === undefined || timeout === 0 ? {} : { timeoutMicroseconds: timeout }),
+  };
+}
+
+function parseLength(header: string, bodyLength: number): number {
+  if (!/^\d{1,15}$/.test(header)) refuse(`Unable to parse ${JSON_LENGTH_HEADER}, got: ${header}`);
+  const length = Number(header);
+  if (length > bodyLength) refuse(`inference header size should be in range (0, ${bodyLength}), got: ${header}`);
+  return length;
+}
+
+/** A body of nothing but the bytes of the only input, as one row; all outputs come back as bytes. */
+function readRaw(body: Buffer, model: string, { inputs, outputs }: Signature): InferRequest {
+  const [only] = inputs;
+  const variable = only?.shape.filter((size) => size === -1).length ?? 0;
+  if (inputs.length !== 1 || only === undefined || variable > 1) {
+    refuse(`model '${model}' takes no raw request: that needs one input with at most one variable dimension`);
+  }
+  const shape = only.shape.map((size) => (size === -1 ? 1 : size));
+  const data = readBytes(body, { ...only, shape }, only.datatype, only, model);
+  return {
+    inputs: [{ name: only.name, datatype: only.datatype, shape, data }],
+    outputs: outputs.map(({ name }) => ({ name, binary: true })),
+  };
+}
+
+function parseStrict(bytes: Buffer): Record<string, unknown> {
+  let document: unknown;
+  try {
+    document = JSON.parse(bytes.toString());
+  } catch {
+    refuse(
+      "the request is not valid JSON. NaN and Infinity have no form in JSON: send such tensors as binary data; if the body holds binary data, " +
+        `set the header ${JSON_LENGTH_HEADER}`,
+    );
+  }
+  if (!isObject(document)) refuse("the request must be a JSON object");
+  return document;
+}
+
+function readParameters(value: unknown, owner: string): Record<string, unknown> {
+  if (value === undefined) return {};
+  if (!isObject(value)) refuse(`'parameters' of ${owner} must be an object`);
+  for (const [key, parameter] of Object.entries(value)) {
+    if (!["string", "number", "boolean"].includes(typeof parameter)) {
+      refuse(`parameter '${key}' of ${owner} must be a string, number or boolean`);
+    }
+  }
+  return value;
+}
+
+function readFlag(value: unknown, name: string): boolean | undefined {
+  if (value !== undefined && typeof value !== "boolean") refuse(`parameter '${name}' must be a boolean`);
+  return value;
+}
+
+function readOutputs(
+  outputs: unknown,
+  binaryByDefault: unknown,
+  model: string,
+  signature: Signature,
+): InferRequest["outputs"] {
+  const all = readFlag(binaryByDefault, "binary_data_output") ?? false;
+  if (outputs === undefined) return signature.outputs.map(({ name }) => ({ name, binary: all }));
+  if (!Array.isArray(outputs)) refuse("'outputs' must be a list");
+  // An empty list asks for nothing in particular: all of them.
+  if (outputs.length === 0) return signature.outputs.map(({ name }) => ({ name, binary: all }));
+  const seen = new Set<string>();
+  return outputs.map((output: unknown) => {
+    if (!isObject(output) || typeof output["name"] !== "string") refuse("each of 'outputs' must be an object with a name");
+    const { name } = output;
+    if (!signature.outputs.some((spec) => spec.name === name)) {
+      refuse(`unexpected inference output '${name}' for model '${model}'`);
+    }
+    if (seen.has(name)) refuse(`output '${name}' is asked for twice`);
+    seen.add(name);
+    const parameters = readParameters(output["parameters"], `output '${name}'`);
+    return { name, binary: readFlag(parameters["binary_data"], "binary_data") ?? all };
+  });
+}
+
+function readInputs(
+  value: unknown,
+  binary: Buffer,
+  hasLength: boolean,
+  model: string,
+  signature: Signature,
+): readonly Tensor[] {
+  if (!Array.isArray(value)) refuse("'inputs' must be a list");
+  const byName = new Map<string, Tensor>();
+  let rest = binary;
+  for (const entry of value as unknown[]) {
+    const input = readInput(entry, model, signature);
+    if (byName.has(input.spec.name)) refuse(`input '${input.spec.name}' is given twice`);
+    if (input.bytes !== undefined && !hasLength) {
+      refuse(
+        `must specify valid '${JSON_LENGTH_HEADER}' in request header and 'binary_data_size' when passing inputs in binary data format`,
+      );
+    }
+    const { name, datatype } = input.spec;
+    let data: TensorData;
+    if (input.bytes === undefined) data = readJsonData(input);
+    else {
+      if (input.bytes > rest.length) {
+        refuse(`unexpected size for input '${name}', expecting ${input.bytes - rest.length} additional bytes for model '${model}'`);
+      }
+      data = readBytes(rest.subarray(0, input.bytes), input, input.wire, input.spec, model);
+      rest = rest.subarray(input.bytes);
+    }
+    byName.set(name, { name, datatype, shape: input.shape, data });
+  }
+  if (rest.length > 0) refuse(`unexpected additional input data for model '${model}'`);
+  return signature.inputs.map(
+    ({ name }) => byName.get(name) ?? refuse(`expected ${signature.inputs.length} inputs, '${name}' is missing for model '${model}'`),
+  );
+}
+
+interface Input {
+  readonly spec: TensorSpec;
+  readonly wire: string;
+  readonly shape: readonly number[];
+  readonly data: unknown;
+  readonly bytes: number | undefined;
+}
+
+function readInput(entry: unknown, model: string, signature: Signature): Input {
+  if (!isObject(entry) || typeof entry["name"] !== "string") refuse("each of 'inputs' must be an object with a name");
+  const { name, shape, datatype: wire, data } = entry;
+  const spec = signature.inputs.find((input) => input.name === name);
+  if (spec === undefined) refuse(`unexpected inference input '${name}' for model '${model}'`);
+  if (!Array.isArray(shape) || !shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
+    refuse(`'shape' of input '${name}' must be a list of whole numbers`);
+  }
+  if (typeof wire !== "string") refuse(`'datatype' of input '${name}' must be a string, such as ${spec.datatype}`);
+  wireOf({ input: name, wire, datatype: spec.datatype });
+  checkShape({ name, datatype: spec.datatype, shape, data: new Uint8Array() }, spec, model);
+  if (elements(shape) === 0) refuse(`input '${name}' has no elements; every dimension must be at least 1`);
+  const bytes = readParameters(entry["parameters"], `input '${name}'`)["binary_data_size"];
+  if (bytes !== undefined && !(typeof bytes === "number" && Number.isSafeInteger(bytes) && bytes >= 0)) {
+    refuse(`'binary_data_size' of input '${name}' must be a whole number of bytes`);
+  }
+  if (bytes !== undefined && data !== undefined) {
+    refuse(`input '${name}' has both 'data' and 'binary_data_size'; send one of them`);
+  }
+  return { spec, wire, shape, data, bytes };
+}
+
+function readBytes(
+  bytes: Buffer,
+  { shape }: { shape: readonly number[] },
+  wire: string,
+  spec: TensorSpec,
+  model: string,
+): TensorData {
+  const casting = { input: spec.name, wire, datatype: spec.datatype };
+  const expected = elements(shape) * wireOf(casting).bytes;
+  if (bytes.length !== expected) {
+    refuse(
+      `unexpected size for input '${spec.name}' for model '${model}': [${shape.join(",")}] of ${wire} are ${expected} bytes, got ${bytes.length}`,
+    );
+  }
+  return fromBinary(bytes, casting);
+}
+
+function readJsonData({ spec, wire, shape, data }: Input): TensorData {
+  const casting = { input: spec.name, wire, datatype: spec.datatype };
+  const layout = wireOf(casting);
+  if (layout.binaryOnly) {
+    refuse(
+      `receiving ${wire} data via JSON is not supported. Please use the binary data format for input ${spec.name}`,
+    );
+  }
+  if (!Array.isArray(data)) refuse(`'data' of input '${spec.name}' must be a list`);
+  // Grows with the data, so that a made-up shape asks for no memory.
+  const values: number[] = [];
+  const boolean = layout.kind === "bool";
+  collect(data, Array.isArray(data[0]) ? shape : [elements(shape)], { input: spec.name, full: shape, boolean, values });
+  return cast(values, layout, casting);
+}
+
+function mismatch(input: string, shape: readonly number[]): string {
+  return `'data' of input '${input}' does not match its shape [${shape.join(",")}]; give all values in one list or in lists of that shape`;
+}
+
+interface Collecting {
+  readonly input: string;
+  readonly full: readonly number[];
+  readonly boolean: boolean;
+  readonly values: number[];
+}
+
+/** Copies the leaves of `value`, which must have exactly this shape. */
+function collect(value: unknown, [size, ...rest]: readonly number[], into: Collecting): void {
+  const { input, full, boolean, values } = into;
+  if (!Array.isArray(value) || value.length !== size) refuse(mismatch(input, full));
+  for (const item of value as unknown[]) {
+    if (rest.length > 0) collect(item, rest, into);
+    else if (typeof item === (boolean ? "boolean" : "number")) values.push(Number(item));
+    else if (Array.isArray(item)) refuse(mismatch(input, full));
+    else refuse(`element ${values.length} of input '${input}' is no ${boolean ? "boolean" : "number"}`);
+  }
+}
+
+/** Writes the answer: tensors in the order asked for, JSON first, then the bytes of the binary ones. */
+export function writeInfer(
+  model: { readonly name: string; readonly version?: string | undefined },
+  request: Pick<InferRequest, "id" | "outputs">,
+  tensors: readonly Tensor[],
+): InferReply {
+  const chunks: Buffer[] = [];
+  const outputs = request.outputs.map(({ name, binary }) => {
+    const tensor = tensors.find((output) => output.name === name);
+    if (tensor === undefined) throw new RequestError("Internal", `the engine gave no output '${name}'`);
+    const head = `"name":${JSON.stringify(name)},"datatype":"${tensor.datatype}","shape":[${tensor.shape.join(",")}]`;
+    if (!binary) return `{${head},"data":[${jsonData(tensor)}]}`;
+    const bytes = Buffer.from(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength);
+    chunks.push(bytes);
+    return `{${head},"parameters":{"binary_data_size":${bytes.length}}}`;
+  });
+  const members = [
+    `"model_name":${JSON.stringify(model.name)}`,
+    ...(model.version === undefined ? [] : [`"model_version":${JSON.stringify(model.version)}`]),
+    ...(request.id === undefined ? [] : [`"id":${JSON.stringify(request.id)}`]),
+    `"outputs":[${outputs.join(",")}]`,
+  ];
+  const json = Buffer.from(`{${members.join(",")}}`);
+  if (chunks.length === 0) return { headers: { "Content-Type": "application/json" }, body: json };
+  return {
+    headers: { "Content-Type": "application/octet-stream", [JSON_LENGTH_HEADER]: String(json.length) },
+    body: Buffer.concat([json, ...chunks]),
+  };
+}
+
+/** Never null: a value that JSON cannot carry is refused with the way to get it. */
+function jsonData({ name, datatype, data }: Tensor): string {
+  const items: string[] = [];
+  for (const value of data) {
+    if (!Number.isFinite(value)) {
+      refuse(`output '${name}' holds NaN or Infinity, which JSON cannot carry; ask for it with "parameters":{"binary_data":true}`);
+    }
+    items.push(scalarText(value, datatype));
+  }
+  return items.join(",");
+}
