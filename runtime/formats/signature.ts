@@ -1,0 +1,24 @@
+/** What goes into a model and what comes out. */
+import type { LayersModel, SymbolicTensor } from "@tensorflow/tfjs";
+import type { ArtefactManifest, Datatype, Tensor } from "../../crds/contract/artefact.ts";
+import { Failure } from "../failure.ts";
+
+const DATATYPES: Record<string, Datatype> = { float32: "FP32", int32: "INT32", bool: "BOOL" };
+
+function tensor(name: string, symbolic: SymbolicTensor): Tensor {
+  const datatype = DATATYPES[symbolic.dtype];
+  if (datatype === undefined) {
+    throw new Failure(
+      "ModelUnsupported",
+      `${name} has datatype ${symbolic.dtype}; only float32, int32 and bool are supported`,
+    );
+  }
+  return { name, datatype, shape: symbolic.shape.map((size) => size ?? -1) };
+}
+
+/** The signature of `model`; -1 is the batch dimension (or another that is open). Throws Failure ModelUnsupported. */
+export function signatureOf(model: LayersModel): ArtefactManifest["signature"] {
+  const named = (names: string[], tensors: SymbolicTensor[]) =>
+    tensors.map((symbolic, index) => tensor(names[index] ?? symbolic.name, symbolic));
+  return { inputs: named(model.inputNames, model.inputs), outputs: named(model.outputNames, model.outputs) };
+}

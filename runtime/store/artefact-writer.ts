@@ -1,0 +1,104 @@
+/** Writes an artefact so that it is either there as a whole or not at all. */
+import { randomBytes } from "node:crypto";
+import { mkdir, readdir, rename, rm, rmdir, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { ArtefactManifest } from "../../crds/contract/artefact.ts";
+import { MANIFEST_FILE } from "../../crds/contract/names.ts";
+import { Failure, systemCode } from "../failure.ts";
+import { type Artefact, openArtefact, readManifest } from "./artefact.ts";
+import { fileRecords, sync } from "./files.ts";
+
+/** What the writer of the files knows of the artefact; the list of files is made here. */
+export type ArtefactDescription = Omit<ArtefactManifest, "schemaVersion" | "files">;
+
+const stagingPrefix = (dir: string) => `.${basename(dir)}.`;
+const STAGING_SUFFIX = ".partial";
+
+/** Removes what crashed runs left beside `dir`. */
+async function removeLeftovers(dir: string): Promise<void> {
+  const prefix = stagingPrefix(dir);
+  const entries = await readdir(dirname(dir));
+  const leftovers = entries.filter((entry) => entry.startsWith(prefix) && entry.endsWith(STAGING_SUFFIX));
+  await Promise.all(leftovers.map((entry) => rm(join(dirname(dir), entry), { recursive: true, force: true })));
+}
+
+/** The complete artefact of the same specification in `dir`, if a former attempt finished it. */
+export async function findFinished(dir: string, specHash: string, shownAs = dir): Promise<Artefact | undefined> {
+  const manifest = await readManifest(dir, shownAs);
+  if (manifest === undefined) return undefined;
+  if (manifest.lineage.specHash !== specHash) {
+    throw new Failure(
+      "OutputNotWritable",
+      `${shownAs} holds the artefact of another specification; remove it, or choose another output.uri`,
+    );
+  }
+  return openArtefact(dir, { shownAs });
+}
+
+function notWritable(shownAs: string, cause: unknown): Failure {
+  const code = systemCode(cause);
+  const why = code === "ENOSPC" ? "the volume is full" : code === undefined ? "it failed" : `it failed with ${code}`;
+  return new Failure("OutputNotWritable", `Cannot write ${shownAs}: ${why}; check the volume's space and permissions`, {
+    cause,
+  });
+}
+
+/**
+ * Writes the artefact `dir`: `writeFiles` fills a hidden folder on the same volume and describes the result, the
+ * manifest comes last, and a rename makes it visible: the commit point. A complete artefact that another attempt
+ * finished meanwhile stays as it is and is returned. Throws Failure OutputNotWritable, and whatever `writeFiles` throws.
+ */
+export async function writeArtefact(
+  dir: string,
+  writeFiles: (staging: string) => Promise<ArtefactDescription>,
+  { shownAs = dir }: { shownAs?: string } = {},
+): Promise<Artefact> {
+  const staging = join(dirname(dir), `${stagingPrefix(dir)}${randomBytes(6).toString("hex")}${STAGING_SUFFIX}`);
+  try {
+    await mkdir(dirname(dir), { recursive: true });
+    await removeLeftovers(dir);
+    await mkdir(staging);
+  } catch (error) {
+    throw notWritable(shownAs, error);
+  }
+  try {
+    const description = await writeFiles(staging);
+    await seal(staging, description);
+    const finished = await commit(staging, dir, description.lineage.specHash, shownAs);
+    return finished ?? (await openArtefact(dir, { shownAs }));
+  } catch (error) {
+    await rm(staging, { recursive: true, force: true });
+    if (error instanceof Failure) throw error;
+    if (systemCode(error) !== undefined) throw notWritable(shownAs, error);
+    throw error;
+  }
+}
+
+async function seal(staging: string, description: ArtefactDescription): Promise<void> {
+  const files = await fileRecords(staging);
+  const manifest = ArtefactManifest.parse({ schemaVersion: 1, ...description, files });
+  for (const file of files) await sync(join(staging, file.path));
+  await writeFile(join(staging, MANIFEST_FILE), `${JSON.stringify(manifest, null, 2)}\n`, { flush: true });
+  await sync(staging);
+}
+
+/** Makes the artefact visible; returns the one that was there before, if that is complete. */
+async function commit(staging: string, dir: string, specHash: string, shownAs: string): Promise<Artefact | undefined> {
+  const finished = await findFinished(dir, specHash, shownAs);
+  if (finished !== undefined) {
+    await rm(staging, { recursive: true, force: true });
+    return finished;
+  }
+  // An empty folder may be in the way; one with foreign files is never touched.
+  await rmdir(dir).catch((error: unknown) => {
+    if (systemCode(error) === "ENOENT") return;
+    throw new Failure(
+      "OutputNotWritable",
+      `${shownAs} holds files that are no artefact; remove them, or choose another output.uri`,
+      { cause: error },
+    );
+  });
+  await rename(staging, dir);
+  await sync(dirname(dir));
+  return undefined;
+}
