@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { Agent, request } from "undici";
+import { parse as parseYaml } from "yaml";
 
 /** The API server refused a request. */
 export class ApiError extends Error {
@@ -19,6 +20,16 @@ export class ApiError extends Error {
 /** A Kubernetes object as JSON, read without a schema. */
 export type Json = Record<string, unknown>;
 
+type Kubeconfig = {
+  "current-context": string;
+  contexts: { name: string; context: { cluster: string; user: string } }[];
+  clusters: { name: string; cluster: { server: string; "certificate-authority-data"?: string } }[];
+  users: { name: string; user: { token?: string; "client-certificate-data"?: string; "client-key-data"?: string } }[];
+};
+
+const decode = (data: string | undefined): Buffer | undefined =>
+  data === undefined ? undefined : Buffer.from(data, "base64");
+
 type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
 /** A plain client for tests and for bringing up a cluster: JSON in, JSON out, nothing hidden. */
@@ -33,19 +44,23 @@ export class Api {
     this.#headers = headers;
   }
 
-  static async withCertificate(
-    url: string,
-    files: { caFile: string; certFile: string; keyFile: string },
-  ): Promise<Api> {
-    const [ca, cert, key] = await Promise.all(
-      [files.caFile, files.certFile, files.keyFile].map((file) => readFile(file, "utf8")),
+  /** A client for the current context of a kubeconfig that holds its certificates, or a token, itself. */
+  static async fromKubeconfig(path: string): Promise<Api> {
+    const config = parseYaml(await readFile(path, "utf8")) as Kubeconfig;
+    const context = config.contexts.find(({ name }) => name === config["current-context"])?.context;
+    const cluster = config.clusters.find(({ name }) => name === context?.cluster)?.cluster;
+    const user = config.users.find(({ name }) => name === context?.user)?.user;
+    if (!cluster || !user) throw new Error(`${path}: current-context names no cluster and user of the file`);
+    const connect = {
+      ca: decode(cluster["certificate-authority-data"]),
+      cert: decode(user["client-certificate-data"]),
+      key: decode(user["client-key-data"]),
+    };
+    return new Api(
+      cluster.server,
+      new Agent({ connect }),
+      user.token === undefined ? {} : { authorization: `Bearer ${user.token}` },
     );
-    return new Api(url, new Agent({ connect: { ca, cert, key } }), {});
-  }
-
-  static async withToken(url: string, files: { caFile: string; token: string }): Promise<Api> {
-    const ca = await readFile(files.caFile, "utf8");
-    return new Api(url, new Agent({ connect: { ca } }), { authorization: `Bearer ${files.token}` });
   }
 
   /** The answer's text. Throws ApiError for a status of 400 and above. */
@@ -99,6 +114,17 @@ export class Api {
       if (error instanceof ApiError && error.status === 404) return undefined;
       throw error;
     });
+  }
+
+  /** Resolves when something in a list has changed since a resourceVersion, and after a minute at the latest. */
+  async change(path: string, resourceVersion: string, signal: AbortSignal): Promise<void> {
+    const response = await request(`${this.url}${path}?watch=1&timeoutSeconds=60&resourceVersion=${resourceVersion}`, {
+      dispatcher: this.#agent,
+      headers: this.#headers,
+      signal,
+      bodyTimeout: 0,
+    });
+    for await (const _ of response.body) return;
   }
 
   /** Does the server answer as ready, with all of its start-up work done? */

@@ -8,21 +8,24 @@ import {
   controllerManagerArguments,
   createControlPlanePki,
   etcdArguments,
+  schedulerArguments,
 } from "./control-plane.ts";
-import { daemonPid, logTail, startDaemon, stopDaemon } from "./daemon.ts";
+import { stopDaemon } from "./daemon.ts";
 import type { Daemon, Program } from "./daemon.ts";
 import { flags } from "./flags.ts";
 import { writeKubeconfig } from "./kubeconfig.ts";
 import { ensurePackages } from "./packages.ts";
 import { freePorts } from "./ports.ts";
 import { findPrograms } from "./programs.ts";
-import { until } from "./wait.ts";
+import { startService } from "./service.ts";
 
 export type ApiServerOptions = {
   /** Folder of the programs; found as for a whole cluster if it is not given. */
   bin?: string;
   /** Controllers of kube-controller-manager to run, such as `garbage-collector-controller`. None by default: what a test writes stays. */
   controllers?: string[];
+  /** Run kube-scheduler too; there are no nodes but those of KWOK. */
+  scheduler?: boolean;
   /** More arguments for kube-apiserver. */
   args?: string[];
   log?: (line: string) => void;
@@ -74,14 +77,16 @@ class LoneServer {
   readonly #bin: string;
   readonly #state: string;
   readonly #controllers: string[];
+  readonly #scheduler: boolean;
   readonly #args: string[];
   #api: Api | undefined;
   #serve: (() => Promise<void>) | undefined;
 
-  constructor(bin: string, state: string, { controllers = [], args = [] }: ApiServerOptions) {
+  constructor(bin: string, state: string, { controllers = [], scheduler = false, args = [] }: ApiServerOptions) {
     this.#bin = bin;
     this.#state = state;
     this.#controllers = controllers;
+    this.#scheduler = scheduler;
     this.#args = args;
   }
 
@@ -95,9 +100,16 @@ class LoneServer {
     const etcd = `http://127.0.0.1:${etcdPort}`;
     const url = `https://127.0.0.1:${port}`;
     const files = { caFile: pki.path("ca.crt"), certFile: pki.path("admin.crt"), keyFile: pki.path("admin.key") };
-    const api = (this.#api = await Api.withCertificate(url, files));
+    const kubeconfig = await writeKubeconfig(join(state, "admin.kubeconfig"), {
+      url,
+      caFile: files.caFile,
+      user: "admin",
+      credentials: files,
+    });
+    const api = (this.#api = await Api.fromKubeconfig(kubeconfig));
 
-    await this.#run("etcd", etcdArguments({ state, clientUrl: etcd, peerUrl: `http://127.0.0.1:${peerPort}` }));
+    const store = etcdArguments({ state, clientUrl: etcd, peerUrl: `http://127.0.0.1:${peerPort}` });
+    await this.#run("etcd", store, () => healthy(`${etcd}/health`));
     const args = [
       ...apiServerArguments({
         pki,
@@ -111,12 +123,17 @@ class LoneServer {
       ...this.#admission(),
       ...this.#args,
     ];
-    this.#serve = async (): Promise<void> => {
-      await this.#run("kube-apiserver", args);
-      await this.#answers("kube-apiserver", () => api.ready());
-    };
+    this.#serve = () => this.#run("kube-apiserver", args, () => api.ready());
     await this.#serve();
-    if (this.#controllers.length > 0) await this.#control(url, pki);
+    if (this.#controllers.length > 0) {
+      const chosen = flags({ controllers: this.#controllers.join(",") });
+      await this.#component("controller-manager", url, pki, (kubeconfig) => [
+        ...controllerManagerArguments({ pki, kubeconfig }),
+        ...chosen,
+      ]);
+    }
+    if (this.#scheduler)
+      await this.#component("scheduler", url, pki, (kubeconfig) => schedulerArguments({ kubeconfig }));
 
     return {
       url,
@@ -125,12 +142,7 @@ class LoneServer {
       bin: this.#bin,
       state,
       api,
-      kubeconfig: await writeKubeconfig(join(state, "admin.kubeconfig"), {
-        url,
-        caFile: files.caFile,
-        user: "admin",
-        credentials: files,
-      }),
+      kubeconfig,
       namespace: (prefix = "test") => createNamespace(api, prefix),
       serviceAccountKubeconfig: (namespace, name) =>
         serviceAccountKubeconfig(api, { url, caFile: files.caFile, folder: state, namespace, name }),
@@ -142,7 +154,8 @@ class LoneServer {
 
   async stop(): Promise<void> {
     await this.#api?.close();
-    for (const name of ["kube-controller-manager", "kube-apiserver", "etcd"]) await stopDaemon(this.#daemon(name), 0);
+    for (const name of ["kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd"])
+      await stopDaemon(this.#daemon(name), 0);
     await rm(this.#state, { recursive: true, force: true });
   }
 
@@ -153,37 +166,23 @@ class LoneServer {
       : flags({ "disable-admission-plugins": "ServiceAccount" });
   }
 
-  async #control(url: string, pki: Authority): Promise<void> {
-    const user = "controller-manager";
-    const kubeconfig = await writeKubeconfig(join(this.#state, `${user}.kubeconfig`), {
-      url,
-      caFile: pki.path("ca.crt"),
-      user,
-      credentials: { certFile: pki.path(`${user}.crt`), keyFile: pki.path(`${user}.key`) },
-    });
+  /** Starts a program that talks to the API server as a user of its own, and waits until it is healthy. */
+  async #component(user: string, url: string, pki: Authority, args: (kubeconfig: string) => string[]): Promise<void> {
+    const credentials = { certFile: pki.path(`${user}.crt`), keyFile: pki.path(`${user}.key`) };
+    const path = join(this.#state, `${user}.kubeconfig`);
+    const kubeconfig = await writeKubeconfig(path, { url, caFile: pki.path("ca.crt"), user, credentials });
     const [port = 0] = await freePorts(1);
-    await this.#run("kube-controller-manager", [
-      ...controllerManagerArguments({ pki, kubeconfig }),
-      ...flags({ controllers: this.#controllers.join(","), "secure-port": port }),
-    ]);
-    await this.#answers("kube-controller-manager", () => healthy(`https://127.0.0.1:${port}/healthz`));
-  }
-
-  /** Waits until a program is healthy; throws with the end of its log if it ends instead. */
-  async #answers(name: string, ask: () => Promise<boolean>): Promise<void> {
-    const daemon = this.#daemon(name);
-    const ended = async (): Promise<boolean> => (await daemonPid(daemon)) === undefined;
-    await until(`${name} is ready`, async () => (await ask()) || (await ended()));
-    if (await ended()) throw new Error(`${name} ended: ${await logTail(daemon)}`);
+    const health = (): Promise<boolean> => healthy(`https://127.0.0.1:${port}/healthz`);
+    await this.#run(`kube-${user}`, [...args(kubeconfig), ...flags({ "secure-port": port })], health);
   }
 
   #daemon(name: string): Daemon {
     return { state: this.#state, name };
   }
 
-  async #run(name: string, args: string[]): Promise<void> {
+  async #run(name: string, args: string[], health: () => Promise<boolean>): Promise<void> {
     const program: Program = { path: join(this.#bin, name), args, attached: true };
-    await startDaemon(this.#daemon(name), program);
+    await startService(this.#daemon(name), program, health);
   }
 }
 

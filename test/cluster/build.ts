@@ -63,7 +63,6 @@ async function goVersion(module: string): Promise<string | undefined> {
 
 /** Is a version such as 1.26.1 at least another one? What follows the numbers does not count. */
 export function atLeast(version: string, needed: string): boolean {
-  const numbers = (text: string): number[] => (/^\d+(?:\.\d+)*/.exec(text)?.[0] ?? "0").split(".").map(Number);
   const [have, want] = [numbers(version), numbers(needed)];
   for (const [index, number] of want.entries()) {
     const mine = have[index] ?? 0;
@@ -71,3 +70,5 @@ export function atLeast(version: string, needed: string): boolean {
   }
   return true;
 }
+
+const numbers = (version: string): number[] => (/^\d+(?:\.\d+)*/.exec(version)?.[0] ?? "0").split(".").map(Number);

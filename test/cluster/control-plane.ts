@@ -1,5 +1,11 @@
+import { join } from "node:path";
+import { Api, healthy } from "./api.ts";
 import { Authority, client } from "./certificates.ts";
 import { flags } from "./flags.ts";
+import { writeKubeconfig } from "./kubeconfig.ts";
+import { network } from "./network.ts";
+import { nodeName } from "./node.ts";
+import { startService } from "./service.ts";
 
 /** Command lines of the control plane's programs, the same for a real node and for an API server alone. */
 
@@ -117,6 +123,72 @@ export async function createControlPlanePki(folder: string, addresses: string[])
     pki.issue(client("controller-manager", "/CN=system:kube-controller-manager")),
     pki.issue(client("scheduler", "/CN=system:kube-scheduler")),
     front.issue(client("front", "/CN=front-proxy-client")),
+  ]);
+  return pki;
+}
+
+type Parts = { bin: string; state: string; kubeconfig: (user: string) => string };
+
+const users = ["admin", "controller-manager", "scheduler", "proxy", "kubelet"];
+
+/** Starts the control plane of a real node, or what is missing of it, and waits until it answers. */
+export async function startControlPlane({ bin, state, kubeconfig }: Parts): Promise<void> {
+  const pki = await createClusterPki(join(state, "pki"));
+  for (const user of users) {
+    const credentials = { certFile: pki.path(`${user}.crt`), keyFile: pki.path(`${user}.key`) };
+    await writeKubeconfig(kubeconfig(user), {
+      url: "https://127.0.0.1:6443",
+      caFile: pki.path("ca.crt"),
+      user,
+      credentials,
+    });
+  }
+  const etcdUrl = "http://127.0.0.1:2379";
+  const server = {
+    pki,
+    etcdUrl,
+    port: 6443,
+    bindAddress: "0.0.0.0",
+    advertiseAddress: network.node,
+    services: network.services,
+  };
+  const toKubelet = flags({
+    "kubelet-client-certificate": pki.path("apiserver-kubelet.crt"),
+    "kubelet-client-key": pki.path("apiserver-kubelet.key"),
+    "kubelet-certificate-authority": pki.path("ca.crt"),
+    "kubelet-preferred-address-types": "InternalIP",
+  });
+  const run = (name: string, args: string[], health: () => Promise<boolean>): Promise<void> =>
+    startService({ state, name }, { path: join(bin, name), args }, health);
+
+  await run("etcd", etcdArguments({ state, clientUrl: etcdUrl, peerUrl: "http://127.0.0.1:2380" }), () =>
+    healthy(`${etcdUrl}/health`),
+  );
+  const api = await Api.fromKubeconfig(kubeconfig("admin"));
+  try {
+    await run("kube-apiserver", [...apiServerArguments(server), ...toKubelet], () => api.ready());
+  } finally {
+    await api.close();
+  }
+  await Promise.all([
+    run(
+      "kube-controller-manager",
+      controllerManagerArguments({ pki, kubeconfig: kubeconfig("controller-manager") }),
+      () => healthy("https://127.0.0.1:10257/healthz"),
+    ),
+    run("kube-scheduler", schedulerArguments({ kubeconfig: kubeconfig("scheduler") }), () =>
+      healthy("https://127.0.0.1:10259/healthz"),
+    ),
+  ]);
+}
+
+async function createClusterPki(folder: string): Promise<Authority> {
+  const pki = await createControlPlanePki(folder, ["127.0.0.1", network.node, network.kubernetesService]);
+  const names = [`subjectAltName=DNS:${nodeName},IP:${network.node}`, "extendedKeyUsage=clientAuth,serverAuth"];
+  await Promise.all([
+    pki.issue(client("proxy", "/CN=system:kube-proxy")),
+    pki.issue(client("apiserver-kubelet", "/O=system:masters/CN=apiserver-kubelet-client")),
+    pki.issue({ name: "kubelet", subject: `/O=system:nodes/CN=system:node:${nodeName}`, extensions: names }),
   ]);
   return pki;
 }

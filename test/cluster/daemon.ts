@@ -27,6 +27,18 @@ type Identity = { pid: number; started: string };
 const recordOf = ({ state, name }: Daemon): string => join(state, `${name}.pid`);
 export const logOf = ({ state, name }: Daemon): string => join(state, "log", `${name}.log`);
 
+/** What tells this very process from a later one with its number. */
+export function identify(pid: number): string | undefined {
+  const started = startTime(pid);
+  return started === undefined ? undefined : `${pid} ${started}`;
+}
+
+/** Does the process that `identify` described live? */
+export function livesStill(description: string): boolean {
+  const [pid, started] = description.trim().split(" ");
+  return pid !== undefined && started !== undefined && lives({ pid: Number(pid), started });
+}
+
 /** Start time of a living process in clock ticks since boot; undefined if it is gone or a zombie. */
 function startTime(pid: number): string | undefined {
   try {
@@ -43,10 +55,7 @@ const lives = ({ pid, started }: Identity): boolean => startTime(pid) === starte
 /** The process id of a daemon that lives and is ours. */
 export async function daemonPid(daemon: Daemon): Promise<number | undefined> {
   const record = await readFile(recordOf(daemon), "utf8").catch(() => "");
-  const [pid, started] = record.trim().split(" ");
-  if (!pid || !started) return undefined;
-  const identity = { pid: Number(pid), started };
-  return lives(identity) ? identity.pid : undefined;
+  return livesStill(record) ? Number(record.split(" ")[0]) : undefined;
 }
 
 /** Starts the program, unless the daemon lives already. Resolves when it runs (not when it is ready). */
@@ -65,9 +74,8 @@ export async function startDaemon(daemon: Daemon, program: Program): Promise<voi
     });
     await new Promise<void>((resolve, reject) => child.once("spawn", resolve).once("error", reject));
     child.unref();
-    const { pid } = child;
-    const started = pid === undefined ? undefined : startTime(pid);
-    if (pid !== undefined && started !== undefined) await writeFile(recordOf(daemon), `${pid} ${started}\n`);
+    const identity = child.pid === undefined ? undefined : identify(child.pid);
+    if (identity !== undefined) await writeFile(recordOf(daemon), identity);
   } finally {
     await log.close();
   }

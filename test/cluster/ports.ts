@@ -10,3 +10,12 @@ export async function freePorts(count: number): Promise<number[]> {
   await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
   return ports;
 }
+
+/** Does somebody listen on this port already? */
+export async function portTaken(port: number): Promise<boolean> {
+  const server = createServer().listen(port);
+  return new Promise((resolve) => {
+    server.once("error", () => resolve(true));
+    server.once("listening", () => server.close(() => resolve(false)));
+  });
+}

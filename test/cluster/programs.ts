@@ -21,6 +21,8 @@ export type Program = {
   /** Variables that the linker sets, for a version such as `v1.36.3`. */
   stamp?: (version: string) => Record<string, string>;
   release?: Release;
+  /** A cluster can do without it. */
+  optional?: boolean;
 };
 
 /** An official release file. `sum` is a file with its sha256, or the GitHub repository whose release lists the digests. */
@@ -129,7 +131,7 @@ export const programs: Program[] = [
       member: (arch) => `linux-${arch}/helm`,
     },
   },
-  { name: "pause", module: "pause", package: "." },
+  { name: "pause", module: "pause", package: ".", optional: true },
 ];
 
 export type FindOptions = {
@@ -146,7 +148,7 @@ export type FindOptions = {
 export async function findPrograms({ bin, log = console.log, env = process.env }: FindOptions = {}): Promise<string> {
   const given = bin ?? env["MODELWRIGHT_CLUSTER_BIN"];
   if (given) {
-    const absent = missing(given);
+    const absent = missing(given).filter(({ optional }) => !optional);
     if (absent.length === 0) return given;
     const names = absent.map((program) => program.name).join(", ");
     throw new ClusterUnavailable(
@@ -181,7 +183,11 @@ async function provide(wanted: Program[], folder: string, log: (line: string) =>
     const label = `[${index + 1}/${wanted.length}] ${program.name}`;
     const version = await versionOf(program);
     const downloaded = online && (await download(program, version, folder, label, log));
-    if (!downloaded) await build(program, version, folder, label, log);
+    if (downloaded) continue;
+    await build(program, version, folder, label, log).catch((error: unknown) => {
+      if (!program.optional) throw error;
+      log(`${label} left out: ${error instanceof Error ? error.message : String(error)}`);
+    });
   }
 }
 

@@ -51,8 +51,7 @@ describe("an API server alone", () => {
   it("lets a ServiceAccount do only what a role allows", async () => {
     const namespace = await server.namespace();
     const kubeconfig = await server.serviceAccountKubeconfig(namespace, "robot");
-    const { users } = JSON.parse(await readFile(kubeconfig, "utf8")) as { users: { user: { token: string } }[] };
-    const robot = await Api.withToken(server.url, { caFile: server.caFile, token: users[0]?.user.token ?? "" });
+    const robot = await Api.fromKubeconfig(kubeconfig);
     try {
       const pods = `/api/v1/namespaces/${namespace}/pods`;
       await expect(robot.get(pods)).rejects.toMatchObject({ status: 403 });

@@ -1,0 +1,31 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { startDaemon } from "./daemon.ts";
+import { network } from "./network.ts";
+
+/** Cluster names for pods: CoreDNS on the node's address, reading Services from the API server. */
+export async function startDns({
+  bin,
+  state,
+  kubeconfig,
+}: {
+  bin: string;
+  state: string;
+  kubeconfig: string;
+}): Promise<void> {
+  const config = join(state, "config", "Corefile");
+  await writeFile(
+    config,
+    `.:53 {
+    bind ${network.node}
+    errors
+    cache 5
+    kubernetes cluster.local in-addr.arpa ip6.arpa {
+        kubeconfig ${kubeconfig} modelwright
+        ttl 5
+    }
+}
+`,
+  );
+  await startDaemon({ state, name: "coredns" }, { path: join(bin, "coredns"), args: ["-conf", config] });
+}

@@ -1,0 +1,27 @@
+import { daemonPid, logTail, startDaemon, stopDaemon } from "./daemon.ts";
+import type { Daemon, Program } from "./daemon.ts";
+import { Timeout, until } from "./wait.ts";
+
+/** A daemon ended instead of becoming ready; the message holds the end of its log. */
+export class DaemonFailed extends Error {
+  override readonly name = "DaemonFailed";
+}
+
+/** Starts a daemon and waits until it is healthy. One that lives but does not answer is started anew, once. */
+export async function startService(daemon: Daemon, program: Program, healthy: () => Promise<boolean>): Promise<void> {
+  await startDaemon(daemon, program);
+  try {
+    await becomesHealthy(daemon, healthy);
+  } catch (error) {
+    if (!(error instanceof Timeout)) throw error;
+    await stopDaemon(daemon);
+    await startDaemon(daemon, program);
+    await becomesHealthy(daemon, healthy);
+  }
+}
+
+async function becomesHealthy(daemon: Daemon, healthy: () => Promise<boolean>): Promise<void> {
+  const ended = async (): Promise<boolean> => (await daemonPid(daemon)) === undefined;
+  await until(`${daemon.name} is ready`, async () => (await ended()) || (await healthy()));
+  if (await ended()) throw new DaemonFailed(`${daemon.name} ended: ${await logTail(daemon)}`);
+}
