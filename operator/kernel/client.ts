@@ -1,4 +1,4 @@
-import { ApiError, errorFromStatus } from "./errors.ts";
+import { ApiError, described, errorFromStatus } from "./errors.ts";
 import type { Connection } from "./kube-config.ts";
 import { lines } from "./lines.ts";
 import type { Intent, KubernetesObject, Stored } from "./meta.ts";
@@ -293,8 +293,8 @@ export class Client {
     } catch (cause) {
       options.signal.throwIfAborted();
       if (cause instanceof ApiError) throw cause;
-      const message = cause instanceof Error ? cause.message : String(cause);
-      throw new ApiError({ status: 0, reason: "ConnectionFailed", message: `watch ${path}: ${message}`, cause });
+      const message = `watch ${path}: ${described(cause).message}`;
+      throw new ApiError({ status: 0, reason: "ConnectionFailed", message, cause });
     } finally {
       body.destroy();
     }

@@ -122,3 +122,10 @@ export function errorFromStatus(status: unknown, context: string): ApiError {
   const code = typeof status === "object" && status !== null && "code" in status ? Number(status.code) : 500;
   return errorFromBody(Number.isInteger(code) ? code : 500, status, context);
 }
+
+/** Name and message of anything thrown; errors of other realms are no instances of Error here. */
+export function described(thrown: unknown): { readonly name: string; readonly message: string } {
+  const record = typeof thrown === "object" && thrown !== null ? (thrown as { name?: unknown; message?: unknown }) : {};
+  const name = typeof record.name === "string" ? record.name : typeof thrown;
+  return { name, message: typeof record.message === "string" && record.message ? record.message : String(thrown) };
+}

@@ -6,9 +6,9 @@ export type OwnerReference = NonNullable<ObjectMeta["ownerReferences"]>[number];
 
 /** Anything the API server stores. */
 export interface KubernetesObject {
-  apiVersion?: string;
-  kind?: string;
-  metadata?: ObjectMeta;
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
 }
 
 /** An object as the API server returns it: named, versioned, and exactly as sent (raw JSON, dates are strings). */

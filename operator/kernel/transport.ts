@@ -2,7 +2,7 @@ import type { Readable } from "node:stream";
 import { Agent, request } from "undici";
 import type { Dispatcher } from "undici";
 import { type Clock, sleep, systemClock } from "./clock.ts";
-import { ApiError, errorFromBody } from "./errors.ts";
+import { ApiError, described, errorFromBody } from "./errors.ts";
 import type { Connection, TlsMaterial } from "./kube-config.ts";
 
 export interface Call {
@@ -201,9 +201,8 @@ function parsed(text: string): unknown {
 }
 
 function unanswered(call: Call, cause: unknown): ApiError {
-  const timedOut = cause instanceof Error && (cause.name === "TimeoutError" || cause.name.endsWith("TimeoutError"));
-  const reason = timedOut ? "Timeout" : "ConnectionFailed";
-  const message = cause instanceof Error ? cause.message : String(cause);
+  const { name, message } = described(cause);
+  const reason = name.endsWith("TimeoutError") ? "Timeout" : "ConnectionFailed";
   return new ApiError({ status: 0, reason, message: `${call.method} ${call.path}: no answer: ${message}`, cause });
 }
 
