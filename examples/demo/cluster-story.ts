@@ -3,16 +3,12 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { parse } from "yaml";
+import { Kubectl, type Observed, type Target } from "../../test/cluster/kubectl.ts";
+import type { Images } from "../../test/cluster/platform.ts";
 import { accuracy, DIGITS, oneOfEach, predict, readDigits, showPredictions } from "./digits.ts";
-import { Kubectl, type Observed, type Target } from "./kubectl.ts";
 import { bar, elapsed, heading, LiveLine, say } from "./screen.ts";
 
 export const NAMESPACE = "modelwright-demo";
-
-export interface Images {
-  operator: string;
-  runtime: string;
-}
 
 export class DemoFailed extends Error {
   override name = "DemoFailed";

@@ -8,16 +8,17 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { loadImages } from "../../images/load.ts";
 import { down, up } from "../../test/cluster/cluster.ts";
+import { command } from "../../test/cluster/command.ts";
+import { Kubectl, type Target } from "../../test/cluster/kubectl.ts";
 import { ensurePackages } from "../../test/cluster/packages.ts";
+import { type Images, installPlatform, systemNamespace } from "../../test/cluster/platform.ts";
 import { ClusterUnavailable } from "../../test/cluster/unavailable.ts";
-import { type Images, NAMESPACE, tellOnCluster } from "./cluster-story.ts";
-import { command, type Target } from "./kubectl.ts";
+import { NAMESPACE, tellOnCluster } from "./cluster-story.ts";
 import { tellLocally } from "./local-story.ts";
 import { elapsed, heading, red, say } from "./screen.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
 const LOCAL_FOLDER = join(ROOT, ".cache", "demo");
-const SYSTEM_NAMESPACE = "modelwright-system";
 const BUILD_PACKAGES = ["g++", "make", "python3", "python3-pip", "binutils"];
 
 const { values } = parseArgs({
@@ -34,7 +35,7 @@ const { values } = parseArgs({
 async function prepareEngine(): Promise<void> {
   try {
     await ensurePackages(BUILD_PACKAGES, "to build the TensorFlow engine");
-    await command("node", [join(ROOT, "runtime", "engine", "build", "main.ts")], { onLine: say });
+    say((await command(process.execPath, [join(ROOT, "runtime", "engine", "build", "main.ts")])).trimEnd());
   } catch (error) {
     say(`TensorFlow cannot be built here, so the wasm engine computes: ${String(error)}`);
   }
@@ -46,33 +47,24 @@ async function local(): Promise<void> {
   await tellLocally(LOCAL_FOLDER);
 }
 
-function helmValues(key: string, reference: string): string[] {
-  const colon = reference.lastIndexOf(":");
-  return ["--set-string", `${key}.repository=${reference.slice(0, colon)},${key}.tag=${reference.slice(colon + 1)}`];
-}
-
-async function install(target: Target, images: Images): Promise<void> {
-  heading("Helm chart: helm upgrade --install modelwright charts/modelwright");
-  const args = ["upgrade", "--install", "modelwright", join(ROOT, "charts", "modelwright"), "-n", SYSTEM_NAMESPACE];
-  args.push("--create-namespace", "--wait", "--timeout", "3m");
-  args.push(...helmValues("image", images.operator), ...helmValues("runtimeImage", images.runtime));
-  if (target.context !== undefined) args.push("--kube-context", target.context);
-  await command(target.helm, args, { env: target.env });
-  const kubectl = ["-n", SYSTEM_NAMESPACE, "get", "deployments,pods"];
-  const where = target.context === undefined ? [] : ["--context", target.context];
-  say(await command(target.kubectl, [...where, ...kubectl], { env: target.env }));
+/** A cluster of the user's, with kubectl and helm from the PATH. */
+function foreign(context: string): Target {
+  return { kubectl: "kubectl", helm: "helm", env: process.env, context };
 }
 
 /** A cluster of the user's, or the local one with freshly built images. */
 async function prepareTarget(): Promise<{ target: Target; images: Images }> {
   if (values.context !== undefined) {
-    if (values.images === undefined) {
+    const prefix = values.images;
+    if (prefix === undefined) {
       throw new Error(
-        "--context needs --images PREFIX: where the cluster's nodes find PREFIX/operator:dev and PREFIX/runtime:dev",
+        "--context needs --images PREFIX, such that its nodes find PREFIX/operator:dev and PREFIX/runtime:dev",
       );
     }
-    const images = { operator: `${values.images}/operator:dev`, runtime: `${values.images}/runtime:dev` };
-    return { target: { kubectl: "kubectl", helm: "helm", env: process.env, context: values.context }, images };
+    return {
+      target: foreign(values.context),
+      images: { operator: `${prefix}/operator:dev`, runtime: `${prefix}/runtime:dev` },
+    };
   }
   heading("Cluster: a real Kubernetes on this machine");
   const cluster = await up({ log: say });
@@ -85,46 +77,24 @@ async function prepareTarget(): Promise<{ target: Target; images: Images }> {
 
 async function onCluster(): Promise<void> {
   const { target, images } = await prepareTarget();
-  await install(target, images);
+  heading("Helm chart: helm upgrade --install modelwright charts/modelwright");
+  await installPlatform(target, images);
+  say(await new Kubectl(target, systemNamespace).run(["get", "deployments,pods"]));
   await tellOnCluster(target, images);
 }
 
 async function remove(): Promise<void> {
   await rm(LOCAL_FOLDER, { recursive: true, force: true });
   if (values.context === undefined) {
-    await down();
+    await down({ log: say });
     say("the local cluster and all in it are gone");
     return;
   }
-  const kubectl = [
-    "--context",
-    values.context,
-    "delete",
-    "namespace",
-    NAMESPACE,
-    SYSTEM_NAMESPACE,
-    "--ignore-not-found",
-  ];
-  await command("kubectl", [
-    "--context",
-    values.context,
-    "-n",
-    NAMESPACE,
-    "delete",
-    "modelwright",
-    "--all",
-    "--ignore-not-found",
-  ]);
-  await command("helm", [
-    "--kube-context",
-    values.context,
-    "-n",
-    SYSTEM_NAMESPACE,
-    "uninstall",
-    "modelwright",
-    "--ignore-not-found",
-  ]);
-  await command("kubectl", kubectl);
+  const kubectl = new Kubectl(foreign(values.context), NAMESPACE);
+  await kubectl.run(["delete", "modelwright", "--all", "--ignore-not-found"]);
+  const uninstall = ["uninstall", "modelwright", "-n", systemNamespace, "--ignore-not-found"];
+  await command("helm", [...uninstall, "--kube-context", values.context]);
+  await kubectl.run(["delete", "namespace", NAMESPACE, systemNamespace, "--ignore-not-found"]);
   say(`the demo is gone from ${values.context}`);
 }
 
@@ -140,7 +110,7 @@ async function main(): Promise<void> {
       await onCluster();
     } catch (error) {
       if (!(error instanceof ClusterUnavailable)) throw error;
-      say(`A cluster cannot be here: ${error.message}\nThe same manifests run as local processes instead.`);
+      say(`${error.message}\nThe same manifests run as local processes instead.`);
       await local();
     }
   }
