@@ -2,10 +2,10 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { parse } from "yaml";
 import { Kubectl, type Observed, type Target } from "../../test/cluster/kubectl.ts";
 import type { Images } from "../../test/cluster/platform.ts";
 import { accuracy, DIGITS, oneOfEach, predict, readDigits, showPredictions } from "./digits.ts";
+import { manifest, prepareDigits, withImage } from "./volume.ts";
 import { bar, elapsed, heading, LiveLine, say } from "./screen.ts";
 
 export const NAMESPACE = "modelwright-demo";
@@ -14,11 +14,7 @@ export class DemoFailed extends Error {
   override name = "DemoFailed";
 }
 
-async function manifest(name: string): Promise<Record<string, unknown> & { spec: Record<string, unknown> }> {
-  return parse(await readFile(join(DIGITS, name), "utf8"));
-}
-
-/** Asks once a second until `done`, showing each state; a failed condition ends the demo with its reason. */
+/** Shows each state of an object until it is `done`; a failure ends the demo with its reason. */
 async function follow(
   kubectl: Kubectl,
   kind: string,
@@ -27,23 +23,13 @@ async function follow(
   done: (object: Observed) => boolean,
 ): Promise<Observed> {
   const line = new LiveLine();
-  for (;;) {
-    const object = await kubectl.get(kind, name);
-    if (object !== undefined) {
-      line.show(show(object));
-      const current = object.status?.observedGeneration === object.metadata.generation;
-      if (current && done(object)) {
-        line.end();
-        return object;
-      }
-      if (current && object.status?.state === "Failed") {
-        line.end();
-        const failure = object.status.lastFailure;
-        throw new DemoFailed(`${kind} ${name} failed: ${failure?.reason}: ${failure?.message}`);
-      }
-    }
-    await pause(1000);
-  }
+  const seen = (object: Observed) => line.show(show(object));
+  const ended = (object: Observed) => done(object) || object.status?.state === "Failed";
+  const object = await kubectl.until(kind, name, ended, { seconds: 600, seen });
+  line.end();
+  if (done(object)) return object;
+  const failure = object.status?.lastFailure;
+  throw new DemoFailed(`${kind} ${name} failed: ${failure?.reason}: ${failure?.message}`);
 }
 
 function jobLine({ status }: Observed): string {
@@ -69,35 +55,6 @@ function serves(replicas: number, uri?: string) {
     status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True") === true &&
     status.readyReplicas === replicas &&
     (uri === undefined || status.model?.uri.startsWith(uri) === true);
-}
-
-/** Namespace, volume and data: what a user has before Modelwright comes in. */
-async function prepare(kubectl: Kubectl, images: Images): Promise<void> {
-  await kubectl.apply({
-    apiVersion: "v1",
-    kind: "Namespace",
-    metadata: { name: NAMESPACE, labels: { "pod-security.kubernetes.io/enforce": "restricted" } },
-  });
-  await kubectl.apply(await manifest("volume.yaml"));
-  const data = await Promise.all(
-    ["train.csv", "test.csv"].map(async (file) => [file, await readFile(join(DIGITS, "data", file), "utf8")]),
-  );
-  await kubectl.apply({
-    apiVersion: "v1",
-    kind: "ConfigMap",
-    metadata: { name: "digits-data" },
-    data: Object.fromEntries(data),
-  });
-  await kubectl.apply(withImage(await manifest("data-job.yaml"), images.runtime));
-  await kubectl.run(["wait", "--for=condition=Complete", "job/digits-data", "--timeout=180s"]);
-  say("volume `models` holds train.csv (1,437 digits) and test.csv (360 held-out digits)");
-}
-
-/** The Job with its container's image replaced. */
-function withImage(job: Record<string, unknown>, image: string): unknown {
-  const copy = structuredClone(job) as { spec: { template: { spec: { containers: { image: string }[] } } } };
-  for (const container of copy.spec.template.spec.containers) container.image = image;
-  return copy;
 }
 
 async function startClient(kubectl: Kubectl, images: Images): Promise<void> {
@@ -150,7 +107,8 @@ async function showDigits(kubectl: Kubectl): Promise<void> {
 export async function tellOnCluster(target: Target, images: Images): Promise<void> {
   const kubectl = new Kubectl(target, NAMESPACE);
   heading("Data: a volume with the UCI handwritten digits");
-  await prepare(kubectl, images);
+  await prepareDigits(kubectl, NAMESPACE, images);
+  say("volume `models` holds train.csv (1,437 digits) and test.csv (360 held-out digits)");
 
   heading("TrainingJob: a convolutional network learns to read them");
   await kubectl.apply(await manifest("training-job.yaml"));

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
+import { setTimeout as pause } from "node:timers/promises";
 import { command } from "./command.ts";
 
 /** A cluster as kubectl and helm reach it. */
@@ -71,6 +72,30 @@ export class Kubectl {
   async get(kind: string, name: string): Promise<Observed | undefined> {
     const text = await this.run(["get", kind, name, "--ignore-not-found", "-o", "json"]);
     return text === "" ? undefined : (JSON.parse(text) as Observed);
+  }
+
+  /**
+   * Asks twice a second until the status is of the newest generation and `done`; `seen` gets every answer on the way.
+   * Throws with the last status when `seconds` have passed.
+   */
+  async until(
+    kind: string,
+    name: string,
+    done: (object: Observed) => boolean,
+    { seconds = 120, seen }: { seconds?: number; seen?: (object: Observed) => void } = {},
+  ): Promise<Observed> {
+    const deadline = performance.now() + seconds * 1000;
+    for (;;) {
+      const object = await this.get(kind, name);
+      if (object !== undefined) seen?.(object);
+      if (object?.status?.observedGeneration === object?.metadata.generation && object !== undefined && done(object)) {
+        return object;
+      }
+      if (performance.now() > deadline) {
+        throw new Error(`${kind} ${name} is not there after ${seconds} s: ${JSON.stringify(object?.status)}`);
+      }
+      await pause(500);
+    }
   }
 
   /** Forwards a free local port to a Service; gives its URL and a function that ends it. */
