@@ -15,6 +15,8 @@ export interface ManagementOptions {
   live?: () => boolean;
   /** Can it do its work now? Default: yes. */
   ready?: () => boolean;
+  /** What GET /load answers, as JSON; absent: there is no such page. */
+  load?: () => object;
   /** What GET /metrics shows; default: a registry with the process's own metrics. */
   registry?: Registry;
 }
@@ -53,6 +55,9 @@ async function answer(url: string, options: ManagementOptions, registry: Registr
       return probe(options.ready?.() ?? true);
     case "/progress":
       return { status: 200, type: "application/json", body: JSON.stringify(options.progress()) };
+    case "/load":
+      if (options.load === undefined) return text(404, "Not found; this run has no load");
+      return { status: 200, type: "application/json", body: JSON.stringify(options.load()) };
     case "/metrics":
       return { status: 200, type: registry.contentType, body: await registry.metrics() };
     default:
