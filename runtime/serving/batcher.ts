@@ -11,8 +11,6 @@ export interface BatcherOptions {
   /** Computes one batch; called again only when the former call has settled. */
   readonly compute: (inputs: readonly Tensor[]) => Promise<readonly Tensor[]>;
   readonly clock: Clock;
-  /** Rows of a batch that is put together; a single larger request is computed alone. 1: nothing is put together. */
-  readonly maxRows: number;
   /** Requests that may wait; one more is refused with QueueFull. */
   readonly maxWaiting: number;
   readonly observer?: BatcherObserver | undefined;
@@ -35,14 +33,15 @@ interface Waiting {
 }
 
 /**
- * The bounded queue before the engine. No timer makes batches: requests that arrive while the engine computes form the
+ * The bounded queue before the engine, closed at first. No timer makes batches: requests that arrive while the engine computes form the
  * next batch, oldest first. A request past its deadline is dropped before it is computed.
  */
 export class Batcher {
   readonly #options: BatcherOptions;
   #waiting: Waiting[] = [];
   #computing: Waiting[] = [];
-  #closed: RequestError | undefined;
+  #closed: RequestError | undefined = new RequestError("NotReady", "the engine has not started yet");
+  #maxRows = 1;
   #idle: (() => void)[] = [];
 
   constructor(options: BatcherOptions) {
@@ -89,7 +88,9 @@ export class Batcher {
     for (const request of waiting) request.reject(error);
   }
 
-  open(): void {
+  /** `maxRows`: of a batch that is put together; a single larger request is computed alone. 1: nothing is put together. */
+  open(maxRows: number): void {
+    this.#maxRows = maxRows;
     this.#closed = undefined;
   }
 
@@ -125,12 +126,11 @@ export class Batcher {
   #take(): Waiting[] {
     const [oldest] = this.#waiting;
     if (oldest === undefined) return [];
-    const { maxRows } = this.#options;
     let rows = 0;
     const batch: Waiting[] = [];
     const rest: Waiting[] = [];
     for (const request of this.#waiting) {
-      const fits = request === oldest || (request.key === oldest.key && rows + request.rows <= maxRows);
+      const fits = request === oldest || (request.key === oldest.key && rows + request.rows <= this.#maxRows);
       if (fits) rows += request.rows;
       (fits ? batch : rest).push(request);
     }

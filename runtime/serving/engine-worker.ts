@@ -1,0 +1,78 @@
+/** The engine process: loads one model and computes what its parent sends. */
+import type { LayersModel, Tensor as EngineTensor } from "@tensorflow/tfjs";
+import { type Backend, openBackend } from "../engine/backend.ts";
+import { onParentMessage, sendToParent } from "../engine/child.ts";
+import { asFailure } from "../failure.ts";
+import { signatureOf } from "../formats/signature.ts";
+import { loadLayersModel } from "../formats/tfjs-layers.ts";
+import type { EngineOutcome, EngineReply, EngineRequest } from "./engine-message.ts";
+import type { LoadedModel, ModelToLoad } from "./inference-engine.ts";
+import type { Datatype, Signature, Tensor, TensorData } from "./tensor.ts";
+
+const DTYPES = { FP32: "float32", INT32: "int32", BOOL: "bool" } as const satisfies Record<Datatype, string>;
+
+interface Loaded {
+  readonly backend: Backend;
+  readonly model: LayersModel;
+  readonly signature: Signature;
+}
+
+let loaded: Loaded | undefined;
+
+async function load({ dir, shownAs, engine, threads, gpu }: ModelToLoad): Promise<LoadedModel> {
+  const backend = await openBackend(engine, { threads, gpu });
+  const model = await loadLayersModel(backend.tf, dir, shownAs);
+  const signature = signatureOf(model);
+  loaded = { backend, model, signature };
+  return { signature, engine: backend.engine, device: backend.device, why: backend.why };
+}
+
+async function infer(inputs: readonly Tensor[]): Promise<readonly Tensor[]> {
+  if (loaded === undefined) throw new Error("no model is loaded");
+  const { backend, model, signature } = loaded;
+  const { tf } = backend;
+  const results = tf.tidy(() => {
+    const tensors = inputs.map(({ data, shape, datatype }) => tf.tensor(data, [...shape], DTYPES[datatype]));
+    const [only] = tensors;
+    const predicted = model.predictOnBatch(tensors.length === 1 && only !== undefined ? only : tensors);
+    return Array.isArray(predicted) ? predicted : [predicted];
+  });
+  try {
+    return await Promise.all(signature.outputs.map((spec, index) => read(spec.name, spec.datatype, results[index])));
+  } finally {
+    tf.dispose(results);
+  }
+}
+
+async function read(name: string, datatype: Datatype, tensor: EngineTensor | undefined): Promise<Tensor> {
+  if (tensor === undefined) throw new Error(`the model gave no output ${name}`);
+  // The dtype decides the array's type, as in TensorData.
+  return { name, datatype, shape: tensor.shape, data: (await tensor.data()) as TensorData };
+}
+
+async function outcome(request: EngineRequest): Promise<EngineOutcome> {
+  try {
+    if (request.type === "load") return { type: "loaded", model: await load(request.model) };
+    return { type: "inferred", outputs: await infer(request.inputs) };
+  } catch (error) {
+    const { reason, message } = asFailure(error);
+    return { type: "failed", reason, message };
+  }
+}
+
+async function answer(request: EngineRequest): Promise<void> {
+  const reply: EngineReply = {
+    ...(await outcome(request)),
+    id: request.id,
+    peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
+  };
+  await sendToParent(reply);
+}
+
+// Only the parent ends this process: a signal to the whole process group must not cut off what is being computed.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => {});
+// One at a time: answers come in the order of the requests.
+let last: Promise<void> = Promise.resolve();
+onParentMessage<EngineRequest>((request) => {
+  last = last.then(() => answer(request));
+});

@@ -1,0 +1,40 @@
+/** What computes, as serving sees it; the process, the engine and the format behind it may change. */
+import type { EngineChoice } from "../../crds/common.ts";
+import type { Exit } from "../engine/child.ts";
+import type { Signature, Tensor } from "./tensor.ts";
+
+export interface ModelToLoad {
+  /** Local folder, verified. */
+  readonly dir: string;
+  /** The URI that messages name. */
+  readonly shownAs: string;
+  readonly engine: EngineChoice;
+  readonly threads?: number | undefined;
+  /** Present: a GPU was asked for. */
+  readonly gpu?: { readonly onMissing: "Fail" | "UseCpu" } | undefined;
+}
+
+export interface LoadedModel {
+  readonly signature: Signature;
+  readonly engine: string;
+  /** What really computes: `CPU` or the GPU's name. */
+  readonly device: string;
+  /** Why the engine is not the preferred one. */
+  readonly why?: string | undefined;
+}
+
+export interface InferenceEngine {
+  /** Throws Failure. */
+  load(model: ModelToLoad): Promise<LoadedModel>;
+  /** Inputs and outputs in the signature's order. Throws RequestError NotReady when the engine ends meanwhile. */
+  infer(inputs: readonly Tensor[]): Promise<readonly Tensor[]>;
+  /** Most memory that the engine has used, bytes; 0 when it is not known yet. */
+  readonly peakMemoryBytes: number;
+  /** Process that computes, where it is one of its own. */
+  readonly pid?: number | undefined;
+  /** Resolves when the engine has ended, closed or not. */
+  readonly ended: Promise<Exit>;
+  close(): Promise<void>;
+}
+
+export type StartEngine = () => InferenceEngine;

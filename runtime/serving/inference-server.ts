@@ -1,0 +1,177 @@
+import { type IncomingMessage, type Server, type ServerResponse, createServer } from "node:http";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { readBody } from "./body.ts";
+import { type CallContext, type Reply, type ServerIdentity, answerCall } from "./calls.ts";
+import type { Clock } from "./clock.ts";
+import { REQUEST_ERRORS, RequestError, type RequestErrorCode } from "./request-error.ts";
+import { type Call, isPredictPath, matchRoute } from "./route.ts";
+import type { ServedModel } from "./served-model.ts";
+import type { ServingMetrics } from "./serving-metrics.ts";
+import type { Tensor } from "./tensor.ts";
+
+export interface InferenceServerOptions {
+  readonly model: ServedModel;
+  readonly identity: ServerIdentity;
+  readonly metrics: ServingMetrics;
+  readonly clock: Clock;
+  /** A fault of ours; the client is told nothing of it. */
+  readonly onError: (error: unknown, call: string) => void;
+  /** Milliseconds that a request may wait for the engine; default 30 s. */
+  readonly timeout?: number | undefined;
+  /** Least age at which a connection is closed, milliseconds; up to half more, at random. Default 60 s. */
+  readonly connectionAge?: number | undefined;
+  readonly bodyLimit?: number | undefined;
+  readonly random?: (() => number) | undefined;
+}
+
+const INFERENCE_CALLS: ReadonlySet<Call> = new Set<Call>(["predict", "infer"]);
+
+/** The inference port. Routes are matched by `matchRoute`: their rules are the protocols', not a framework's. */
+export class InferenceServer {
+  readonly #options: InferenceServerOptions;
+  readonly #server: Server;
+  /** When each connection is to be closed. */
+  readonly #closeAt = new WeakMap<Socket, number>();
+  #draining = false;
+
+  constructor(options: InferenceServerOptions) {
+    this.#options = options;
+    const { clock, connectionAge = 60_000, random = Math.random } = options;
+    this.#server = createServer(
+      {
+        // Slow senders are cut off; a client that only listens longer is not.
+        headersTimeout: 10_000,
+        requestTimeout: 60_000,
+        connectionsCheckingInterval: 2_000,
+        keepAliveTimeout: 65_000,
+        maxHeaderSize: 16 * 1024,
+        noDelay: true,
+      },
+      (request, response) => void this.#serve(request, response),
+    );
+    this.#server.on("connection", (socket) => {
+      this.#closeAt.set(socket, clock.now() + connectionAge * (1 + random() / 2));
+    });
+    this.#server.on("clientError", refuseConnection);
+  }
+
+  /** Returns the port. Rejects when it is taken. */
+  listen(port: number, host?: string): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen({ port, host }, () => {
+        this.#server.off("error", reject);
+        const address = this.#server.address();
+        resolve(typeof address === "object" && address !== null ? address.port : port);
+      });
+    });
+  }
+
+  /** From now on every answer closes its connection, so that clients come back elsewhere. */
+  drain(): void {
+    this.#draining = true;
+  }
+
+  /** Accepts no more connections and finishes the requests it has, in at most so many milliseconds. */
+  async stop(milliseconds: number): Promise<void> {
+    this.drain();
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    const timer = setTimeout(() => this.#server.closeAllConnections(), milliseconds);
+    await closed;
+    clearTimeout(timer);
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { metrics, clock } = this.#options;
+    const startedAt = clock.now();
+    const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
+    const protocol = isPredictPath(path) ? "v1" : "v2";
+    let call: Call | "none" = "none";
+    let inference = false;
+    let reply: Reply;
+    try {
+      const route = matchRoute(request.method ?? "GET", path);
+      call = route.call;
+      inference = INFERENCE_CALLS.has(call);
+      metrics.received(inference);
+      const context = this.#context(request, response, startedAt);
+      reply = await answerCall(route, this.#options.model, this.#options.identity, context);
+    } catch (error) {
+      reply = this.#errorReply(error, protocol, call);
+    }
+    this.#send(request, response, reply);
+    metrics.answered(protocol, call, reply.status, (clock.now() - startedAt) / 1000, inference);
+  }
+
+  #context(request: IncomingMessage, response: ServerResponse, startedAt: number): CallContext {
+    return {
+      header: (name) => {
+        const value = request.headers[name.toLowerCase()];
+        return Array.isArray(value) ? value.join() : value;
+      },
+      readBody: () => readBody(request, this.#options.bodyLimit),
+      compute: (inputs, timeout) => this.#compute(response, inputs, startedAt, timeout),
+    };
+  }
+
+  async #compute(
+    response: ServerResponse,
+    inputs: readonly Tensor[],
+    startedAt: number,
+    timeout = this.#options.timeout ?? 30_000,
+  ): Promise<readonly Tensor[]> {
+    const { model, clock } = this.#options;
+    model.checkRows(inputs);
+    const left = timeout - (clock.now() - startedAt);
+    if (left <= 0) throw new RequestError("DeadlineExceeded", "the request's deadline passed before it was computed");
+    const ticket = model.batcher.submit(inputs, left);
+    const gone = () => ticket.cancel();
+    response.once("close", gone);
+    try {
+      return await ticket.outputs;
+    } finally {
+      response.off("close", gone);
+    }
+  }
+
+  #errorReply(error: unknown, protocol: "v1" | "v2", call: string): Reply {
+    if (!(error instanceof RequestError) || error.code === "Internal") this.#options.onError(error, call);
+    const refusal =
+      error instanceof RequestError ? error : new RequestError("Internal", "the server failed on this request");
+    const { status, message, headers } = refusal;
+    // TensorFlow Serving writes its errors over several lines.
+    const body = JSON.stringify({ error: message }, null, protocol === "v1" ? 4 : undefined);
+    return { status, headers: { "Content-Type": "application/json", ...headers }, body };
+  }
+
+  #send(request: IncomingMessage, response: ServerResponse, reply: Reply): void {
+    if (response.destroyed) return;
+    const length = { "Content-Length": String(Buffer.byteLength(reply.body)) };
+    const close = this.#closes(request.socket) ? { Connection: "close" } : {};
+    response.writeHead(reply.status, { ...reply.headers, ...length, ...close });
+    response.end(reply.body);
+  }
+
+  #closes(socket: Socket): boolean {
+    return this.#draining || this.#options.clock.now() >= (this.#closeAt.get(socket) ?? Infinity);
+  }
+}
+
+const CONNECTION_ERRORS: Readonly<Record<string, readonly [RequestErrorCode, string]>> = {
+  HPE_HEADER_OVERFLOW: ["HeadersTooLarge", "the headers are larger than 16 KiB"],
+  ERR_HTTP_REQUEST_TIMEOUT: ["SlowRequest", "the request was not received in time"],
+};
+
+/** What never became a request gets an error in the same form, as far as the socket still takes it. */
+function refuseConnection(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const [code, message] = CONNECTION_ERRORS[error.code ?? ""] ?? ["InvalidRequest", "this is no valid HTTP request"];
+  const body = JSON.stringify({ error: message });
+  socket.end(
+    `HTTP/1.1 ${REQUEST_ERRORS[code]} ${code}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
+}

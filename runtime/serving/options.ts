@@ -1,0 +1,125 @@
+/** What `serve` is told: a run in a pod, or a folder and flags on a laptop. */
+import { readFile, stat } from "node:fs/promises";
+import { basename, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { ServingRun } from "../../crds/contract/run.ts";
+import { ENV, PATHS, PORTS } from "../../crds/contract/names.ts";
+import { fieldErrors } from "../../crds/kinds.ts";
+import { Failure, systemCode } from "../failure.ts";
+import { resolveInput } from "../store/uri.ts";
+
+export interface ServeOptions {
+  readonly name: string;
+  readonly revision: string;
+  /** Local folder of the model. */
+  readonly dir: string;
+  readonly uri: string;
+  readonly digest?: string | undefined;
+  readonly compute: ServingRun["compute"];
+  readonly threads?: number | undefined;
+  readonly port: number;
+  readonly managementPort: number;
+  /** Absent: all addresses. */
+  readonly host?: string | undefined;
+  readonly drainMilliseconds: number;
+  /** Where a failure is left for Kubernetes; absent on a laptop. */
+  readonly terminationMessage?: string | undefined;
+}
+
+const USAGE =
+  "usage: modelwright serve DIR [--name NAME] [--engine Auto|TensorFlow|Wasm] | --job FILE; " +
+  "[--port 8080] [--management-port 9090] [--host ADDRESS] [--drain-delay SECONDS]";
+
+const FLAGS = {
+  job: { type: "string" },
+  name: { type: "string" },
+  engine: { type: "string" },
+  port: { type: "string" },
+  "management-port": { type: "string" },
+  host: { type: "string" },
+  "drain-delay": { type: "string" },
+} as const;
+
+function parse(argv: readonly string[]) {
+  try {
+    return parseArgs({ args: [...argv], options: FLAGS, allowPositionals: true, strict: true });
+  } catch (cause) {
+    throw new Failure("InvalidSpec", `${cause instanceof Error ? cause.message : String(cause)}; ${USAGE}`, { cause });
+  }
+}
+
+/** Throws Failure: InvalidSpec for flags and job files, InputMissing for the model. */
+export async function readServeOptions(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<ServeOptions> {
+  const { values, positionals } = parse(argv);
+  const [dir, ...more] = positionals;
+  if ((dir === undefined) === (values.job === undefined) || more.length > 0) {
+    throw new Failure("InvalidSpec", `give one folder, or --job; ${USAGE}`);
+  }
+  const threads = number("environment variable " + ENV.threads, env[ENV.threads], undefined, 1, 1024);
+  const common = {
+    port: number("--port", values.port, PORTS.http, 0, 65535) ?? PORTS.http,
+    managementPort: number("--management-port", values["management-port"], PORTS.management, 0, 65535) ?? PORTS.management,
+    host: values.host,
+    drainMilliseconds: (number("--drain-delay", values["drain-delay"], 5, 0, 300) ?? 5) * 1000,
+    threads,
+  };
+  if (values.job !== undefined) {
+    if (values.name !== undefined || values.engine !== undefined) {
+      throw new Failure("InvalidSpec", `--name and --engine belong to DIR; with --job the file says them; ${USAGE}`);
+    }
+    return { ...common, ...(await fromRun(values.job, env)) };
+  }
+  return { ...common, ...(await fromFolder(resolve(dir ?? "."), values.name, values.engine)) };
+}
+
+async function fromRun(file: string, env: NodeJS.ProcessEnv) {
+  const { name, revision, compute, model } = await readRun(file);
+  return {
+    name,
+    revision,
+    compute,
+    uri: model.uri,
+    digest: model.digest,
+    dir: await resolveInput(model.uri, env[ENV.volumes] ?? PATHS.volumes),
+    terminationMessage: PATHS.terminationMessage,
+  };
+}
+
+async function readRun(file: string): Promise<ServingRun> {
+  let json: unknown;
+  try {
+    json = JSON.parse(await readFile(file, "utf8"));
+  } catch (cause) {
+    const why = cause instanceof SyntaxError ? "is no JSON" : `cannot be read (${systemCode(cause) ?? "unknown"})`;
+    throw new Failure("InvalidSpec", `${file} ${why}; it must hold a ServingRun`, { cause });
+  }
+  const parsed = ServingRun.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const [first] = fieldErrors(parsed.error);
+  throw new Failure("InvalidSpec", `${file}: ${first?.field ?? ""}: ${first?.message ?? "is no ServingRun"}`);
+}
+
+async function fromFolder(dir: string, name = basename(dir), engine = "Auto") {
+  if (engine !== "Auto" && engine !== "TensorFlow" && engine !== "Wasm") {
+    throw new Failure("InvalidSpec", `--engine: ${engine} is none of Auto, TensorFlow, Wasm`);
+  }
+  const info = await stat(dir).catch(() => undefined);
+  if (info?.isDirectory() !== true) throw new Failure("InputMissing", `${dir} is no folder; give the folder of a model`);
+  const compute: ServingRun["compute"] = { engine };
+  return { name, revision: name.slice(0, 63), compute, uri: dir, dir };
+}
+
+function number(
+  what: string,
+  text: string | undefined,
+  fallback: number | undefined,
+  min: number,
+  max: number,
+): number | undefined {
+  if (text === undefined) return fallback;
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isFinite(value) || value < min || value > max) {
+    throw new Failure("InvalidSpec", `${what}: ${text} is no number from ${min} to ${max}`);
+  }
+  return value;
+}

@@ -1,0 +1,245 @@
+import type { ServingProgress } from "../../crds/contract/progress.ts";
+import { EXIT } from "../../crds/contract/exit-code.ts";
+import { crashOf } from "../engine/child.ts";
+import { type Failure, asFailure } from "../failure.ts";
+import { Batcher, type BatcherObserver } from "./batcher.ts";
+import type { Clock } from "./clock.ts";
+import type { InferenceEngine, LoadedModel, ModelToLoad, StartEngine } from "./inference-engine.ts";
+import { RequestError } from "./request-error.ts";
+import { type Signature, type Tensor, elements, newData } from "./tensor.ts";
+
+export interface ServedModelOptions {
+  readonly name: string;
+  readonly revision: string;
+  readonly uri: string;
+  readonly digest: string;
+  readonly model: ModelToLoad;
+  readonly startEngine: StartEngine;
+  readonly clock: Clock;
+  /** Rows of a batch; default 64. */
+  readonly maxRows?: number | undefined;
+  /** Requests that may wait; default 256. */
+  readonly maxWaiting?: number | undefined;
+  readonly observer?: BatcherObserver | undefined;
+  /** The engine ended and is started again; for logs and metrics. */
+  readonly onRestart?: ((failure: Failure, attempt: number) => void) | undefined;
+}
+
+const MAX_RESTARTS = 3;
+const FIRST_RESTART_MILLISECONDS = 500;
+/** An engine that served for so long gets all its restarts back. */
+const STABLE_MILLISECONDS = 600_000;
+/** A batch that computes for longer will not end. */
+const STUCK_MILLISECONDS = 300_000;
+
+/** Versions are for models that change in place; ours do not, so each has the one that clients expect. */
+export const MODEL_VERSION = "1";
+
+/** A model, its queue and the engine behind it, which is started again when it dies. */
+export class ServedModel {
+  readonly name: string;
+  readonly batcher: Batcher;
+  /** Rejects when the engine cannot be kept alive; never resolves. */
+  readonly failed: Promise<never>;
+  readonly #options: ServedModelOptions;
+  readonly #fail: (failure: Failure) => void;
+  #state: ServingProgress["state"] = "Loading";
+  #engine: InferenceEngine | undefined;
+  #loaded: LoadedModel | undefined;
+  #batchable = false;
+  #loadSeconds: number | undefined;
+  #warmupSeconds: number | undefined;
+  #servingSince = 0;
+  #restarts = 0;
+  #computingSince: number | undefined;
+  #busyMilliseconds = 0;
+  #closed = false;
+
+  constructor(options: ServedModelOptions) {
+    this.#options = options;
+    this.name = options.name;
+    const { promise, reject } = Promise.withResolvers<never>();
+    this.failed = promise;
+    this.#fail = reject;
+    // Who starts the model looks at it; until then a failure is no unhandled rejection.
+    promise.catch(() => {});
+    const { clock, maxWaiting = 256, observer } = options;
+    this.batcher = new Batcher({ compute: (inputs) => this.#compute(inputs), clock, maxWaiting, observer });
+    this.batcher.close(this.#notReady());
+  }
+
+  get state(): ServingProgress["state"] {
+    return this.#state;
+  }
+
+  /** Requests are answered: also while draining. */
+  get answers(): boolean {
+    return this.#state === "Serving" || this.#state === "Draining";
+  }
+
+  get ready(): boolean {
+    return this.#state === "Serving";
+  }
+
+  get live(): boolean {
+    const stuck = this.#computingSince !== undefined && this.#options.clock.now() - this.#computingSince > STUCK_MILLISECONDS;
+    return this.#state !== "Failed" && !stuck;
+  }
+
+  /** Seconds for which the engine has computed. */
+  get busySeconds(): number {
+    const current = this.#computingSince === undefined ? 0 : this.#options.clock.now() - this.#computingSince;
+    return (this.#busyMilliseconds + current) / 1000;
+  }
+
+  /** Throws RequestError NotReady before the model is loaded. */
+  get signature(): Signature {
+    if (this.#loaded === undefined) throw this.#notReady();
+    return this.#loaded.signature;
+  }
+
+  get loaded(): LoadedModel | undefined {
+    return this.#loaded;
+  }
+
+  get enginePid(): number | undefined {
+    return this.#engine?.pid;
+  }
+
+  progress(): ServingProgress {
+    const { revision, uri, digest } = this.#options;
+    const peak = this.#engine?.peakMemoryBytes ?? 0;
+    return {
+      kind: "ServingProgress",
+      revision,
+      state: this.#state,
+      model: { uri, digest },
+      ...(this.#loaded === undefined ? {} : { engine: this.#loaded.engine, device: this.#loaded.device }),
+      ...(this.#loadSeconds === undefined ? {} : { loadSeconds: this.#loadSeconds }),
+      ...(this.#warmupSeconds === undefined ? {} : { warmupSeconds: this.#warmupSeconds }),
+      // Both processes; pages of libraries that they share are counted twice.
+      ...(peak === 0 ? {} : { peakMemoryBytes: peak + process.resourceUsage().maxRSS * 1024 }),
+    };
+  }
+
+  /** Loads and warms the model; then it serves. Throws Failure. */
+  async start(): Promise<void> {
+    const { clock, model, startEngine, maxRows = 64 } = this.#options;
+    this.#state = "Loading";
+    const startedAt = clock.now();
+    const engine = startEngine();
+    this.#engine = engine;
+    try {
+      this.#loaded = await engine.load(model);
+      this.#batchable = isBatchable(this.#loaded.signature);
+      this.#loadSeconds = (clock.now() - startedAt) / 1000;
+      await this.#warm(engine, this.#loaded.signature);
+    } catch (error) {
+      await engine.close();
+      throw error instanceof RequestError ? crashOf(await engine.ended) : error;
+    }
+    if (this.#closed) return;
+    this.#state = "Serving";
+    this.#servingSince = clock.now();
+    this.batcher.open(this.#batchable ? maxRows : 1);
+    void engine.ended.then((end) => this.#restart(crashOf(end)));
+  }
+
+  /** No longer ready, but still answering. */
+  drain(): void {
+    this.#closed = true;
+    if (this.#state === "Serving") this.#state = "Draining";
+  }
+
+  async close(): Promise<void> {
+    this.drain();
+    this.batcher.close(this.#notReady());
+    await this.#engine?.close();
+  }
+
+  /** 400 unless all inputs have the same number of rows. */
+  checkRows(inputs: readonly Tensor[]): void {
+    if (!this.#batchable) return;
+    const rows = inputs[0]?.shape[0];
+    const other = inputs.find((input) => input.shape[0] !== rows);
+    if (other !== undefined) {
+      throw new RequestError(
+        "InvalidRequest",
+        `input '${other.name}' has ${other.shape[0]} rows, '${inputs[0]?.name}' has ${rows}; all inputs need the same number`,
+      );
+    }
+  }
+
+  async #compute(inputs: readonly Tensor[]): Promise<readonly Tensor[]> {
+    const { clock } = this.#options;
+    const engine = this.#engine;
+    if (engine === undefined) throw this.#notReady();
+    const startedAt = clock.now();
+    this.#computingSince = startedAt;
+    try {
+      return await engine.infer(inputs);
+    } finally {
+      this.#computingSince = undefined;
+      this.#busyMilliseconds += clock.now() - startedAt;
+    }
+  }
+
+  /** Zeros in a batch of one and in a full one: whatever the engine prepares at the first use is ready then. */
+  async #warm(engine: InferenceEngine, signature: Signature): Promise<void> {
+    const { clock, maxRows = 64 } = this.#options;
+    this.#state = "Warming";
+    const startedAt = clock.now();
+    for (const rows of this.#batchable ? [1, maxRows] : [1]) await engine.infer(zeros(signature, rows));
+    this.#warmupSeconds = (clock.now() - startedAt) / 1000;
+  }
+
+  async #restart(end: Failure): Promise<void> {
+    const { clock, onRestart } = this.#options;
+    if (this.#closed) {
+      this.batcher.close(this.#notReady());
+      return;
+    }
+    if (clock.now() - this.#servingSince > STABLE_MILLISECONDS) this.#restarts = 0;
+    this.#state = "Loading";
+    this.batcher.close(this.#notReady());
+    let failure = end;
+    while (!this.#closed) {
+      if (this.#restarts === MAX_RESTARTS || !mayPass(failure)) {
+        this.#state = "Failed";
+        this.#fail(failure);
+        return;
+      }
+      const wait = FIRST_RESTART_MILLISECONDS * 2 ** this.#restarts;
+      this.#restarts += 1;
+      onRestart?.(failure, this.#restarts);
+      await new Promise<void>((resolve) => clock.setTimeout(resolve, wait));
+      if (this.#closed) return;
+      try {
+        await this.start();
+        return;
+      } catch (error) {
+        failure = asFailure(error);
+      }
+    }
+  }
+
+  #notReady(): RequestError {
+    return new RequestError("NotReady", `Model with name ${this.#options.name} is not ready.`);
+  }
+}
+
+/** Rows can be put together: every input and output has the batch as its first dimension. */
+export function isBatchable({ inputs, outputs }: Signature): boolean {
+  return [...inputs, ...outputs].every(({ shape }) => shape[0] === -1);
+}
+
+function zeros(signature: Signature, rows: number): Tensor[] {
+  return signature.inputs.map(({ name, datatype, shape }) => {
+    const filled = shape.map((size, index) => (size !== -1 ? size : index === 0 ? rows : 1));
+    return { name, datatype, shape: filled, data: newData(datatype, elements(filled)) };
+  });
+}
+
+function mayPass(failure: Failure): boolean {
+  return failure.exitCode === EXIT.internal || failure.exitCode === EXIT.temporary;
+}
