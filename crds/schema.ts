@@ -45,7 +45,7 @@ export function oneOf<S extends z.ZodRawShape>(shapes: S, description: string): 
 }
 
 type EntryOf<T> = T extends unknown
-  ? { [K in keyof T]: T[K] extends undefined ? never : [K, Exclude<T[K], undefined>] }[keyof T]
+  ? { [K in keyof T]-?: T[K] extends undefined ? never : [K, Exclude<T[K], undefined>] }[keyof T]
   : never;
 
 /** The one entry of a `oneOf` value: `[name, settings]`. */
