@@ -64,10 +64,9 @@ export class Stream {
     this.#response.destroy();
   }
 
-  /** Sends these bytes and nothing else of the server's. */
+  /** Sends these bytes between those of the server. */
   say(text: string): void {
     this.#response.write(text);
-    this.#frozen = true;
   }
 }
 
