@@ -73,6 +73,7 @@ async function answer(request: EngineRequest): Promise<void> {
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => {});
 // One at a time: answers come in the order of the requests.
 let last: Promise<void> = Promise.resolve();
-onParentMessage<EngineRequest>((request) => {
-  last = last.then(() => answer(request));
+onParentMessage((message) => {
+  // Only our own parent is at the other end.
+  last = last.then(() => answer(message as EngineRequest));
 });

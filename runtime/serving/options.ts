@@ -22,8 +22,6 @@ export interface ServeOptions {
   /** Absent: all addresses. */
   readonly host?: string | undefined;
   readonly drainMilliseconds: number;
-  /** Where a failure is left for Kubernetes; absent on a laptop. */
-  readonly terminationMessage?: string | undefined;
 }
 
 const USAGE =
@@ -81,7 +79,6 @@ async function fromRun(file: string, env: NodeJS.ProcessEnv) {
     uri: model.uri,
     digest: model.digest,
     dir: await resolveInput(model.uri, env[ENV.volumes] ?? PATHS.volumes),
-    terminationMessage: PATHS.terminationMessage,
   };
 }
 
