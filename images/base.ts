@@ -33,7 +33,7 @@ export async function ensureBase(buildah: Buildah, folder: string, log: (line: s
   if (await buildah.has(baseName)) return baseName;
   const archive = join(folder, `base-${baseKey}.tar`);
   if (existsSync(archive)) {
-    await buildah.load(baseName, archive);
+    await buildah.load(archive);
     return baseName;
   }
   log(`Making a base image from Debian ${suite} (about half a minute)`);

@@ -74,6 +74,7 @@ async function withDocker(
   await dockerBuild({ dockerfile: join(root, "images", image, "Dockerfile"), context: root, tag, args, archive });
 }
 
+/** The same Dockerfile, with its first two stages given: our staged files, and an image of what changes rarely. */
 async function withBuildah(
   options: BuildOptions,
   tag: string,
@@ -83,17 +84,19 @@ async function withBuildah(
   const { image, root, folder, base, log } = options;
   await ensurePackages(["buildah", "debootstrap"], "to build images without Docker", { log });
   const buildah = await Buildah.open(join(folder, "store"));
-  const context = join(folder, "build");
-  await stage({ ...options, out: join(context, "stage") });
+  const staged = join(folder, "build");
+  const { program: _, ...rare } = await stage({ ...options, out: join(staged, "stage") });
   const BASE = base ?? (await ensureBase(buildah, folder, log));
-  await buildah.build({
-    dockerfile: join(root, "images", image, "Dockerfile"),
-    context: join(root, "images", image),
-    tag,
-    args: { ...args, BASE },
-    stages: { build: context },
-    pull: base !== undefined,
-  });
+  const dockerfile = join(root, "images", image, "Dockerfile");
+  const build = { dockerfile, context: join(root, "images", image), args: { ...args, BASE }, pull: base !== undefined };
+  const foundation = `localhost/modelwright/${image}-foundation:${digest(rare, BASE, await readFile(dockerfile, "utf8"))}`;
+  if (!(await buildah.has(foundation))) {
+    await buildah.build({ ...build, tag: foundation, target: "foundation", layers: true, stages: { build: staged } });
+    await buildah.keepOnly(foundation);
+  }
+  const stages = { build: staged, foundation: `docker-image://${foundation}` };
+  await buildah.build({ ...build, tag, layers: false, stages });
+  await buildah.keepOnly(tag);
   await buildah.save(tag, archive);
 }
 

@@ -2,14 +2,21 @@ import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { command, succeeds } from "../test/cluster/command.ts";
 
+/** Files in layers get this time, so that equal contents are equal layers: 2000-01-01. */
+const timestamp = 946_684_800;
+
 export type Build = {
   dockerfile: string;
   /** The folder sent to the builder. */
   context: string;
   tag: string;
   args: Record<string, string>;
-  /** Folders that stand in for stages of the Dockerfile. */
+  /** What stands in for stages of the Dockerfile: a folder, or an image as `docker-image://NAME`. */
   stages: Record<string, string>;
+  /** The stage to end with, if it is not the last. */
+  target?: string;
+  /** One layer for each instruction; else one for all. */
+  layers: boolean;
   /** Fetch the base from its registry, if it is not in the store. */
   pull: boolean;
 };
@@ -62,32 +69,41 @@ export class Buildah {
     await this.#run("commit", ["--quiet", "--rm", ...this.#policy, container, image]);
   }
 
-  async build({ dockerfile, context, tag, args, stages, pull }: Build): Promise<void> {
-    const pairs = (option: string, record: Record<string, string>): string[] =>
-      Object.entries(record).flatMap(([name, value]) => [option, `${name}=${value}`]);
+  async build({ dockerfile, context, tag, args, stages, target, layers, pull }: Build): Promise<void> {
     await this.#run("bud", [
-      ...["--isolation", "chroot", "--layers", pull ? "--pull" : "--pull-never", "--timestamp", "946684800"],
-      ...[...this.#policy, "--file", dockerfile, "--tag", tag],
+      "--isolation=chroot",
+      `--layers=${layers}`,
+      `--timestamp=${timestamp}`,
+      pull ? "--pull" : "--pull-never",
+      ...this.#policy,
+      "--file",
+      dockerfile,
+      "--tag",
+      tag,
+      ...(target === undefined ? [] : ["--target", target]),
       ...pairs("--build-arg", args),
       ...pairs("--build-context", stages),
       context,
     ]);
   }
 
-  /** Writes an image to an archive that `ctr images import` and `docker load` read. */
+  /** Writes an image to an archive that `ctr images import` and `docker load` read. It is not compressed: it stays on this machine. */
   async save(image: string, archive: string): Promise<void> {
     await rm(archive, { force: true });
-    await this.#run("push", ["--quiet", ...this.#policy, image, `oci-archive:${archive}:${image}`]);
+    await this.#run("push", ["--quiet", ...this.#policy, image, `docker-archive:${archive}:${image}`]);
   }
 
   /** Reads an archive of `save` back. */
-  async load(image: string, archive: string): Promise<void> {
-    const id = await this.#run("pull", ["--quiet", ...this.#policy, `oci-archive:${archive}`]);
-    await this.#run("tag", [id.split("\n").at(-1) ?? id, image]);
+  async load(archive: string): Promise<void> {
+    await this.#run("pull", ["--quiet", ...this.#policy, `docker-archive:${archive}`]);
   }
 
-  /** Forgets what no named image needs. */
-  async prune(): Promise<void> {
+  /** Removes all images of a repository but one, and what no named image needs. */
+  async keepOnly(image: string): Promise<void> {
+    const repository = image.slice(0, image.lastIndexOf(":"));
+    const names = (await this.#run("images", ["--format", "{{.Name}}:{{.Tag}}"])).split("\n");
+    const old = names.filter((name) => name.startsWith(`${repository}:`) && name !== image);
+    if (old.length > 0) await this.#run("rmi", ["--force", ...old]);
     await this.#run("rmi", ["--prune", "--force"]);
   }
 
@@ -98,4 +114,8 @@ export class Buildah {
   #succeeds(name: string, args: string[]): Promise<boolean> {
     return succeeds("buildah", [...this.#global, name, ...args]);
   }
+}
+
+function pairs(option: string, record: Record<string, string>): string[] {
+  return Object.entries(record).flatMap(([name, value]) => [option, `${name}=${value}`]);
 }

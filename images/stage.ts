@@ -54,7 +54,7 @@ export async function stage(options: StageOptions): Promise<Record<Part, string>
 }
 
 /** Short names for exactly these inputs, one for each part. */
-export async function partKeys(options: StageOptions): Promise<Record<Part, string>> {
+export async function partKeys(options: Omit<StageOptions, "out">): Promise<Record<Part, string>> {
   const { image, root, variant } = options;
   const lock = await readLock(root);
   const { packages, sources, engine } = contents[image];
@@ -156,7 +156,7 @@ async function engineState(root: string, variant: Variant): Promise<unknown> {
   return Promise.all((await engineFiles(root, variant)).map(describe));
 }
 
-function nodePackage({ arch = process.arch }: StageOptions): string {
+function nodePackage({ arch = process.arch }: Pick<StageOptions, "arch">): string {
   return `node-linux-${arch}`;
 }
 
