@@ -122,7 +122,7 @@ export class Batcher {
     });
   }
 
-  /** The oldest request and all others that fit into its batch, in order. */
+  /** The oldest request and those that fit into its batch; none overtakes another of its shape. */
   #take(): Waiting[] {
     const [oldest] = this.#waiting;
     if (oldest === undefined) return [];
@@ -130,8 +130,8 @@ export class Batcher {
     const batch: Waiting[] = [];
     const rest: Waiting[] = [];
     for (const request of this.#waiting) {
-      const fits = request === oldest || (request.key === oldest.key && rows + request.rows <= this.#maxRows);
-      if (fits) rows += request.rows;
+      if (request.key === oldest.key) rows += request.rows;
+      const fits = request === oldest || (request.key === oldest.key && rows <= this.#maxRows);
       (fits ? batch : rest).push(request);
     }
     this.#waiting = rest;

@@ -81,8 +81,8 @@ export function wireOf({ input, wire, datatype }: Casting): Wire {
 /** Values of `bytes`, which need not be aligned, in the model's datatype. */
 export function fromBinary(bytes: Uint8Array, casting: Casting): TensorData {
   const wire = wireOf(casting);
-  // A typed array needs an aligned start; a copy has one.
-  const buffer = bytes.slice().buffer as ArrayBuffer;
+  // A typed array needs an aligned start; a copy has one (`slice` of a Buffer would be none).
+  const { buffer } = new Uint8Array(bytes);
   const source = wire.read(buffer, bytes.length / wire.bytes);
   // Same layout: nothing to convert, and a float tensor may hold anything.
   if (casting.wire === "FP32" && source instanceof Float32Array) return source as Float32Array<ArrayBuffer>;

@@ -1,0 +1,241 @@
+import fc from "fast-check";
+import { Batcher } from "./batcher.ts";
+import type { Clock } from "./clock.ts";
+import { RequestError } from "./request-error.ts";
+import type { Tensor } from "./tensor.ts";
+
+class FakeClock implements Clock {
+  #now = 0;
+  readonly #timers = new Map<number, { at: number; callback: () => void }>();
+  #id = 0;
+  now() {
+    return this.#now;
+  }
+  setTimeout(callback: () => void, milliseconds: number) {
+    this.#timers.set(++this.#id, { at: this.#now + milliseconds, callback });
+    return this.#id;
+  }
+  clearTimeout(timer: NodeJS.Timeout | number) {
+    this.#timers.delete(Number(timer));
+  }
+  get pending() {
+    return this.#timers.size;
+  }
+  advance(milliseconds: number) {
+    this.#now += milliseconds;
+    for (const [id, { at, callback }] of this.#timers) {
+      if (at > this.#now) continue;
+      this.#timers.delete(id);
+      callback();
+    }
+  }
+}
+
+/** An engine whose computations end when the test says so; it adds one to every value. */
+class ManualEngine {
+  readonly batches: number[][] = [];
+  #finish: (() => void) | undefined;
+  computing = 0;
+  most = 0;
+
+  readonly compute = async ([input]: readonly Tensor[]): Promise<readonly Tensor[]> => {
+    if (input === undefined) throw new Error("no input");
+    this.batches.push([...input.data]);
+    this.most = Math.max(this.most, ++this.computing);
+    await new Promise<void>((resolve) => (this.#finish = resolve));
+    this.computing -= 1;
+    if (input.data.includes(-1)) throw new Error("boom");
+    return [{ ...input, name: "y", data: new Float32Array(input.data).map((value) => value + 1) }];
+  };
+
+  async finish(): Promise<void> {
+    const finish = this.#finish;
+    this.#finish = undefined;
+    finish?.();
+    await settle();
+  }
+}
+
+async function settle(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+}
+
+function rows(values: readonly number[], width = 1): Tensor[] {
+  const data = new Float32Array(values);
+  return [{ name: "x", datatype: "FP32", shape: [values.length / width, width], data }];
+}
+
+function setUp(maxRows = 4, maxWaiting = 8) {
+  const clock = new FakeClock();
+  const engine = new ManualEngine();
+  const batcher = new Batcher({ compute: engine.compute, clock, maxWaiting });
+  batcher.open(maxRows);
+  const answers: Record<string, unknown> = {};
+  const submit = (name: string, values: readonly number[], { timeout = 1000, width = 1 } = {}) => {
+    const ticket = batcher.submit(rows(values, width), timeout);
+    void ticket.outputs.then(
+      ([output]) => (answers[name] = [...(output?.data ?? [])]),
+      (error: unknown) => (answers[name] = error instanceof RequestError ? error.code : error),
+    );
+    return ticket;
+  };
+  return { clock, engine, batcher, answers, submit };
+}
+
+describe("batcher", () => {
+  it("computes a request at once when the engine is idle", async () => {
+    const { engine, submit, answers, batcher, clock } = setUp();
+    submit("a", [1]);
+    expect(engine.batches).toEqual([[1]]);
+    await engine.finish();
+    expect(answers).toEqual({ a: [2] });
+    expect([batcher.waiting, batcher.computing, clock.pending]).toEqual([0, 0, 0]);
+  });
+
+  it("makes the next batch of what came while the engine was busy, up to the limit of rows", async () => {
+    const { engine, submit, answers } = setUp(4);
+    for (const [index, name] of ["a", "b", "c", "d", "e", "f"].entries()) submit(name, [index * 10]);
+    await engine.finish();
+    await engine.finish();
+    await engine.finish();
+    expect(engine.batches).toEqual([[0], [10, 20, 30, 40], [50]]);
+    expect(answers).toEqual({ a: [1], b: [11], c: [21], d: [31], e: [41], f: [51] });
+  });
+
+  it("computes a request with more rows than a batch alone, and lets none overtake it", async () => {
+    const { engine, submit, answers } = setUp(2);
+    submit("a", [1]);
+    submit("big", [1, 2, 3, 4, 5]);
+    submit("b", [7]);
+    for (let round = 0; round < 3; round++) await engine.finish();
+    expect(engine.batches).toEqual([[1], [1, 2, 3, 4, 5], [7]]);
+    expect(answers["big"]).toEqual([2, 3, 4, 5, 6]);
+  });
+
+  it("keeps requests of other shapes apart and the oldest first", async () => {
+    const { engine, submit } = setUp();
+    submit("a", [0]);
+    submit("wide", [1, 2], { width: 2 });
+    submit("b", [3]);
+    submit("wide2", [4, 5], { width: 2 });
+    for (let round = 0; round < 3; round++) await engine.finish();
+    expect(engine.batches).toEqual([[0], [1, 2, 4, 5], [3]]);
+  });
+
+  it("refuses what is beyond the bound", async () => {
+    const { submit, batcher, engine, answers } = setUp(1, 2);
+    submit("computing", [0]);
+    submit("a", [1]);
+    submit("b", [2]);
+    expect(() => batcher.submit(rows([3]), 1000)).toThrow(expect.objectContaining({ code: "QueueFull", status: 429 }));
+    for (let round = 0; round < 3; round++) await engine.finish();
+    expect(answers).toEqual({ computing: [1], a: [2], b: [3] });
+  });
+
+  it("drops a request at its deadline before it is computed, and lets one finish that is being computed", async () => {
+    const { clock, submit, engine, answers } = setUp();
+    submit("a", [0], { timeout: 5 });
+    submit("late", [1], { timeout: 5 });
+    submit("patient", [2], { timeout: 50 });
+    clock.advance(10);
+    await settle();
+    expect(answers).toEqual({ late: "DeadlineExceeded" });
+    await engine.finish();
+    await engine.finish();
+    expect(engine.batches).toEqual([[0], [2]]);
+    expect(answers).toEqual({ a: [1], late: "DeadlineExceeded", patient: [3] });
+  });
+
+  it("drops a request whose client has gone", async () => {
+    const { submit, engine, answers, batcher } = setUp();
+    const first = submit("a", [0]);
+    const second = submit("b", [1]);
+    second.cancel();
+    first.cancel();
+    expect(batcher.waiting).toBe(0);
+    await engine.finish();
+    expect(answers).toEqual({ a: [1], b: "Cancelled" });
+    expect(engine.batches).toEqual([[0]]);
+  });
+
+  it("answers all requests of a failed batch and goes on", async () => {
+    const { submit, engine, answers } = setUp();
+    submit("a", [0]);
+    submit("bad", [-1]);
+    submit("beside", [2]);
+    await engine.finish();
+    submit("next", [3]);
+    await engine.finish();
+    await engine.finish();
+    expect(answers).toEqual({ a: [1], bad: "Internal", beside: "Internal", next: [4] });
+  });
+
+  it("rejects what waits when it is closed, finishes what is computed, and takes requests again when opened", async () => {
+    const { submit, batcher, engine, answers } = setUp();
+    submit("a", [0]);
+    submit("b", [1]);
+    batcher.close(new RequestError("NotReady", "closed"));
+    await settle();
+    expect(answers).toEqual({ b: "NotReady" });
+    expect(() => batcher.submit(rows([2]), 1000)).toThrow("closed");
+    await engine.finish();
+    batcher.open(4);
+    submit("c", [3]);
+    await engine.finish();
+    expect(answers).toEqual({ a: [1], b: "NotReady", c: [4] });
+  });
+
+  it("is closed until it is opened", () => {
+    const batcher = new Batcher({ compute: new ManualEngine().compute, clock: new FakeClock(), maxWaiting: 1 });
+    expect(() => batcher.submit(rows([1]), 1)).toThrow(expect.objectContaining({ status: 503 }));
+  });
+
+  it("answers every accepted request once with its own rows, in order, within its bounds, whatever happens", async () => {
+    const request = fc.record({ do: fc.constant("submit" as const), rows: fc.integer({ min: 1, max: 6 }), timeout: fc.integer({ min: 1, max: 40 }) });
+    const step = fc.oneof(
+      { weight: 5, arbitrary: request },
+      { weight: 3, arbitrary: fc.record({ do: fc.constant("finish" as const) }) },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant("cancel" as const), which: fc.nat(20) }) },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant("wait" as const), milliseconds: fc.integer({ min: 1, max: 30 }) }) },
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+        const { clock, engine, batcher, answers, submit } = setUp(4, 5);
+        const sent = new Map<string, number[]>();
+        const tickets: { cancel(): void }[] = [];
+        let next = 0;
+        for (const action of steps) {
+          if (action.do === "submit") {
+            const values = Array.from({ length: action.rows }, () => next++);
+            const name = `r${tickets.length}`;
+            try {
+              tickets.push(submit(name, values, { timeout: action.timeout }));
+              sent.set(name, values);
+            } catch (error) {
+              expect(error).toMatchObject({ code: "QueueFull" });
+              expect(batcher.waiting).toBe(5);
+            }
+          } else if (action.do === "finish") await engine.finish();
+          else if (action.do === "cancel") tickets[action.which]?.cancel();
+          else clock.advance(action.milliseconds);
+          expect(batcher.waiting).toBeLessThanOrEqual(5);
+        }
+        while (batcher.computing > 0) await engine.finish();
+        await batcher.idle();
+        await settle();
+        expect(Object.keys(answers).sort()).toEqual([...sent.keys()].sort());
+        for (const [name, values] of sent) {
+          const expected = values.map((value) => value + 1);
+          expect([expected, "DeadlineExceeded", "Cancelled"]).toContainEqual(answers[name]);
+        }
+        const computed = engine.batches.flat();
+        expect(computed).toEqual([...computed].sort((a, b) => a - b));
+        expect(engine.most).toBeLessThanOrEqual(1);
+        const answered = Object.values(answers).filter(Array.isArray).flat().length;
+        expect(computed.length).toBe(answered);
+        expect(clock.pending).toBe(0);
+      }),
+      { numRuns: 150 },
+    );
+  });
+});
