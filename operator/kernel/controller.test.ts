@@ -134,14 +134,14 @@ describe("a controller", () => {
   });
 
   it("lets running reconciles end when stopped, and aborts them when told to", async () => {
-    let finish: () => void = () => undefined;
-    const drained = start(() => new Promise<void>((resolve) => (finish = resolve)));
+    const gate = Promise.withResolvers<void>();
+    const drained = start(() => gate.promise);
     drained.queue.add("a");
     await settle();
     drained.stop.abort();
     await settle();
     expect(drained.outcomes).toEqual([]);
-    finish();
+    gate.resolve();
     await drained.running;
     expect(drained.outcomes).toEqual(["success"]);
 

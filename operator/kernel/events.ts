@@ -196,8 +196,9 @@ export class EventRecorder {
   #refresh(): void {
     const quietSince = this.#options.clock.now() - (this.#options.quietSeconds ?? 360) * 1000;
     for (const [key, series] of this.#series) {
-      if (series.count > series.writtenCount) this.#enqueue(series);
-      else if (series.lastObserved < quietSince) this.#series.delete(key);
+      // What could not be written for so long never will be.
+      if (series.lastObserved < quietSince) this.#series.delete(key);
+      else if (series.count > series.writtenCount) this.#enqueue(series);
     }
   }
 }

@@ -1,5 +1,4 @@
 import { createServer, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import type { Registry } from "prom-client";
 import type { Clock, Timer } from "./clock.ts";
 import type { Logger } from "./logger.ts";
@@ -42,13 +41,19 @@ export class HealthServer {
     this.#ready.set(name, check);
   }
 
-  /** Resolves with the port, once it listens. */
-  start(): Promise<number> {
+  /** Where it listens; undefined before it does. */
+  get port(): number | undefined {
+    const address = this.#server.address();
+    return address !== null && typeof address === "object" ? address.port : undefined;
+  }
+
+  /** Resolves once it listens. */
+  start(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#server.once("error", reject);
       this.#server.listen(this.#options.port, this.#options.host, () => {
         this.#server.off("error", reject);
-        resolve((this.#server.address() as AddressInfo).port);
+        resolve();
       });
     });
   }

@@ -1,5 +1,5 @@
 import { Backoff } from "./backoff.ts";
-import type { List, ListOptions, WatchEvent, WatchOptions } from "./client.ts";
+import type { List, ListOptions, WatchEvent, WatchOptions } from "./requests.ts";
 import { type Clock, sleep, systemClock } from "./clock.ts";
 import { ApiError } from "./errors.ts";
 import { type Logger, silentLogger } from "./logger.ts";
@@ -48,7 +48,7 @@ export interface InformerOptions<T extends KubernetesObject, P extends Identifie
   readonly logger?: Logger | undefined;
   readonly observer?: InformerObserver | undefined;
   /**
-   * How long a watch lasts before it is opened again; default 22. The server sends a bookmark shortly before its
+   * How long a watch lasts before it is opened again; default 22, at least 4. The server sends a bookmark shortly before its
    * end, so a quiet watch stays fresh, and silence for five seconds longer means that the connection is dead.
    */
   readonly watchSeconds?: number | undefined;
@@ -92,9 +92,9 @@ export class Informer<T extends KubernetesObject, P extends Identified = Stored<
   /** Resolves when synced; rejects with the signal's reason. */
   whenSynced(signal: AbortSignal): Promise<void> {
     if (this.hasSynced) return Promise.resolve();
-    signal.throwIfAborted();
     return new Promise((resolve, reject) => {
       const abort = () => reject(signal.reason as Error);
+      if (signal.aborted) return abort();
       signal.addEventListener("abort", abort, { once: true });
       this.#whenSynced.push(() => {
         signal.removeEventListener("abort", abort);

@@ -112,8 +112,11 @@ export class LeaderElection {
     }
   }
 
+  /** A leader's call must not outlast its right to lead. */
   get #callSeconds(): number {
-    return Math.max(1, this.#deadline / 2000);
+    const usual = Math.max(1000, this.#deadline / 2);
+    const left = this.isLeader ? this.#deadline - this.#sinceRenewal(this.#clock.monotonic()) : usual;
+    return Math.max(500, Math.min(usual, left)) / 1000;
   }
 
   #sinceRenewal(now: number): number {

@@ -33,7 +33,7 @@ export interface LoggerOptions {
 export function createLogger(options: LoggerOptions = {}): Logger {
   const sink = winston.createLogger({
     level: options.level ?? "info",
-    format: winston.format.combine(winston.format.timestamp({ alias: "time" }), winston.format.json()),
+    format: winston.format.json(),
     transports: [new winston.transports.Stream({ stream: options.stream ?? process.stdout })],
   });
   return bind(sink, options.fields ?? {});
@@ -50,8 +50,9 @@ export const silentLogger: Logger = {
 
 function bind(sink: winston.Logger, own: LogFields): Logger {
   const write = (level: LogLevel, message: string, fields: LogFields) => {
-    if (sink.isLevelEnabled(level))
-      sink.log({ ...plain({ ...ambient.getStore(), ...own, ...fields }), level, message });
+    if (!sink.isLevelEnabled(level)) return;
+    const time = new Date().toISOString();
+    sink.log({ ...plain({ ...ambient.getStore(), ...own, ...fields }), time, level, message });
   };
   return {
     error: (message, fields = {}) => write("error", message, fields),

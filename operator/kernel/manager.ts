@@ -48,7 +48,8 @@ export async function runManager(options: ManagerOptions): Promise<ManagerOutcom
   eventLoop.start();
   if (health) {
     addChecks(health, eventLoop, options);
-    logger.info("health and metrics", { port: await health.start() });
+    await health.start();
+    logger.info("health and metrics", { port: health.port });
   }
   const informers = Promise.all(options.informers.map((informer) => informer.run(informing.signal)));
   try {

@@ -1,4 +1,4 @@
-import type { SelectOptions } from "./client.ts";
+import type { SelectOptions } from "./requests.ts";
 import { ApiError } from "./errors.ts";
 import type { WatchSource } from "./informer.ts";
 import { keyOfObject, type KubernetesObject, type Stored } from "./meta.ts";
@@ -7,6 +7,8 @@ import type { Resource } from "./resource.ts";
 /** A silent list stream is dead after this; a long one is fine. */
 const listSeconds = 300;
 const graceSeconds = 5;
+/** The server sends its last bookmark two seconds before the end of a watch: a shorter one gets none. */
+const shortestWatchSeconds = 4;
 
 export interface ReflectorOptions<T extends KubernetesObject> {
   readonly client: WatchSource;
@@ -106,7 +108,7 @@ export class Reflector<T extends KubernetesObject> {
   async #follow(signal: AbortSignal): Promise<void> {
     const { client, resource, select, watchSeconds, random } = this.#options;
     // Not all watches at the same time.
-    const timeoutSeconds = Math.max(1, Math.round(watchSeconds * (0.8 + 0.2 * random())));
+    const timeoutSeconds = Math.max(shortestWatchSeconds, Math.round(watchSeconds * (0.8 + 0.2 * random())));
     const events = client.watch(resource, {
       ...select,
       resourceVersion: this.#resourceVersion,

@@ -43,6 +43,9 @@ async function errorOf(call: Promise<unknown>): Promise<ApiError> {
   throw new Error("the call succeeded");
 }
 
+const isWrite = ({ method }: SeenRequest) => method !== "GET";
+const always = () => true;
+
 describe("the client against a real API server", () => {
   it("creates, reads, patches, replaces, lists and deletes", async () => {
     const created = await client.create(Resources.ConfigMap, configMap("a", { colour: "red" }));
@@ -191,9 +194,6 @@ describe("the client behind a faulty network", () => {
     await faulty.close();
     await proxy.stop();
   });
-
-  const isWrite = ({ method }: SeenRequest) => method !== "GET";
-  const always = () => true;
 
   it("keeps its connections for a hundred calls in a row", async () => {
     for (let call = 0; call < 100; call++) await faulty.list(Resources.ConfigMap, { namespace });

@@ -72,6 +72,7 @@ function put(name: string, value = "1", labels: Record<string, string> = {}) {
   return direct.apply(Resources.ConfigMap, { metadata: { namespace, name, labels }, data: { value } });
 }
 
+const valueOnly = ({ metadata, data }: Stored<IConfigMap>) => ({ metadata, value: data?.["value"] });
 const remove = (name: string) => direct.delete(Resources.ConfigMap, namespace, name);
 const isWatch = ({ query }: SeenRequest) => query.get("watch") === "true" && !query.has("sendInitialEvents");
 const isStreamedList = ({ query }: SeenRequest) => query.has("sendInitialEvents");
@@ -118,13 +119,12 @@ describe("an informer against a real API server", () => {
   it("keeps only what the selector selects and the projection keeps", async () => {
     await put("mine", "1", { app: "x" });
     await put("other");
-    const project = (object: Stored<IConfigMap>) => ({ metadata: object.metadata, value: object.data?.["value"] });
     const informer = new Informer({
       client,
       resource: Resources.ConfigMap,
       namespaces: [namespace],
       labelSelector: "app=x",
-      project,
+      project: valueOnly,
       indexes: { value: (record) => (record.value === undefined ? [] : [record.value]) },
     });
     running.push(informer.run(stop.signal));
@@ -160,7 +160,7 @@ describe("an informer against a real API server", () => {
   });
 
   it("stays fresh by bookmarks while nothing happens, without another list", async () => {
-    const { informer } = watchConfigMaps({ watchSeconds: 3 });
+    const { informer } = watchConfigMaps({ watchSeconds: 4 });
     await informer.whenSynced(stop.signal);
     const elsewhere = await server.namespace();
     const foreign = await direct.create(Resources.ConfigMap, {
@@ -277,12 +277,12 @@ describe("an informer behind a faulty network", () => {
   }, 20_000);
 
   it("notices a connection on which nothing comes any more", async () => {
-    const { informer } = watchConfigMaps({ watchSeconds: 2 });
+    const { informer } = watchConfigMaps({ watchSeconds: 4 });
     await informer.whenSynced(stop.signal);
     (await stream()).freeze();
     const seconds = await recovers(informer);
-    // Its watch of two seconds, five of grace, and the pause before it tries again.
-    expect(seconds).toBeLessThan(9);
+    // Its watch of four seconds, five of grace, and the pause before it tries again.
+    expect(seconds).toBeLessThan(11);
     expect(failures).toBe(1);
     expect(lists).toBe(1);
   }, 30_000);

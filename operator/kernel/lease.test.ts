@@ -1,0 +1,202 @@
+import type { ILease } from "kubernetes-models/coordination.k8s.io/v1/Lease";
+import type { Clock } from "./clock.ts";
+import { ApiError } from "./errors.ts";
+import { LeaderElection, type LeaderElectionOptions } from "./lease.ts";
+import { silentLogger } from "./logger.ts";
+import type { Stored } from "./meta.ts";
+import { FakeClock, settle } from "./testing/fake-clock.ts";
+
+/** One Lease with the API server's rules on versions, and a line that can be cut. */
+class LeaseServer {
+  lease: Stored<ILease> | undefined;
+  calls = 0;
+  #version = 0;
+
+  client(line: { isCut: boolean } = { isCut: false }): LeaderElectionOptions["client"] {
+    const store = (body: ILease): Stored<ILease> => {
+      const metadata = { ...body.metadata, name: "lease", uid: "u", resourceVersion: String(++this.#version) };
+      this.lease = structuredClone({ ...body, metadata });
+      return structuredClone(this.lease);
+    };
+    const arrive = () => {
+      this.calls++;
+      if (line.isCut) throw new ApiError({ status: 0, reason: "Timeout", message: "no answer" });
+    };
+    const client = {
+      find: async () => {
+        arrive();
+        return structuredClone(this.lease);
+      },
+      create: async (_resource: unknown, body: ILease) => {
+        arrive();
+        if (this.lease) throw new ApiError({ status: 409, reason: "AlreadyExists", message: "exists" });
+        return store(body);
+      },
+      replace: async (_resource: unknown, body: ILease) => {
+        arrive();
+        if (body.metadata?.resourceVersion !== this.lease?.metadata.resourceVersion) {
+          throw new ApiError({ status: 409, reason: "Conflict", message: "changed" });
+        }
+        return store(body);
+      },
+    };
+    return client as unknown as LeaderElectionOptions["client"];
+  }
+}
+
+function candidate(clock: Clock, client: LeaderElectionOptions["client"], identity: string) {
+  const options = { client, identity, namespace: "ns", name: "lease", clock, logger: silentLogger, random: () => 0 };
+  return new LeaderElection(options);
+}
+
+const never = new AbortController().signal;
+
+describe("leader election", () => {
+  it("gives a free lease to the first who asks, with times of six fractional digits", async () => {
+    const clock = new FakeClock();
+    const server = new LeaseServer();
+    const one = candidate(clock, server.client(), "one");
+    expect(await one.acquire(never)).toBe(true);
+    expect(server.lease?.spec).toEqual({
+      holderIdentity: "one",
+      leaseDurationSeconds: 15,
+      acquireTime: "2026-01-01T00:00:00.000000Z",
+      renewTime: "2026-01-01T00:00:00.000000Z",
+      leaseTransitions: 0,
+    });
+  });
+
+  it("takes the lease of a silent leader after the lease's time as measured here, whatever its clock said", async () => {
+    const clock = new FakeClock();
+    const server = new LeaseServer();
+    const one = candidate(clock, server.client(), "one");
+    await one.acquire(never);
+    // The other machine's clock is a year ahead.
+    if (server.lease?.spec) server.lease.spec.renewTime = "2027-01-01T00:00:00.000000Z";
+    const two = candidate(clock, server.client(), "two");
+    const acquired = two.acquire(never);
+    await clock.advance(14_000);
+    expect(two.isLeader).toBe(false);
+    await clock.advance(4000);
+    expect(await acquired).toBe(true);
+    expect(server.lease?.spec).toMatchObject({ holderIdentity: "two", leaseTransitions: 1 });
+  });
+
+  it("leaves the lease to a leader that renews it, though its clock stands still", async () => {
+    const clock = new FakeClock();
+    const server = new LeaseServer();
+    const stopped: Clock = {
+      now: () => 0,
+      monotonic: () => clock.monotonic(),
+      setTimeout: (callback, milliseconds) => clock.setTimeout(callback, milliseconds),
+      clearTimeout: (timer) => clock.clearTimeout(timer),
+    };
+    const one = candidate(stopped, server.client(), "one");
+    await one.acquire(never);
+    void one.hold(never);
+    const two = candidate(clock, server.client(), "two");
+    void two.acquire(never);
+    await clock.advance(120_000);
+    expect(one.isLeader).toBe(true);
+    expect(two.isLeader).toBe(false);
+  });
+
+  it("renews with one call every two seconds", async () => {
+    const clock = new FakeClock();
+    const server = new LeaseServer();
+    const one = candidate(clock, server.client(), "one");
+    await one.acquire(never);
+    const before = server.calls;
+    void one.hold(never);
+    await clock.advance(20_000);
+    expect(server.calls - before).toBe(10);
+  });
+
+  it("gives up when it could not renew for the deadline, before another may take over", async () => {
+    const clock = new FakeClock();
+    const server = new LeaseServer();
+    const line = { isCut: false };
+    const one = candidate(clock, server.client(line), "one");
+    await one.acquire(never);
+    const held = one.hold(never);
+    const two = candidate(clock, server.client(), "two");
+    void two.acquire(never);
+    await clock.advance(4000);
+    line.isCut = true;
+    for (let second = 0; second < 20; second++) {
+      await clock.advance(1000);
+      expect(one.isLeader && two.isLeader).toBe(false);
+    }
+    expect(await held).toBe("lost");
+    expect(two.isLeader).toBe(true);
+  });
+
+  it("survives an outage shorter than the deadline", async () => {
+    const clock = new FakeClock();
+    const server = new LeaseServer();
+    const line = { isCut: false };
+    const one = candidate(clock, server.client(line), "one");
+    await one.acquire(never);
+    void one.hold(never);
+    await clock.advance(4000);
+    line.isCut = true;
+    await clock.advance(7000);
+    line.isCut = false;
+    await clock.advance(60_000);
+    expect(one.isLeader).toBe(true);
+  });
+
+  it("goes on renewing after somebody else touched the lease without taking it", async () => {
+    const clock = new FakeClock();
+    const server = new LeaseServer();
+    const one = candidate(clock, server.client(), "one");
+    await one.acquire(never);
+    void one.hold(never);
+    if (server.lease) server.lease.metadata.resourceVersion = "77";
+    await clock.advance(30_000);
+    expect(one.isLeader).toBe(true);
+  });
+
+  it("is lost at once when another holds the lease", async () => {
+    const clock = new FakeClock();
+    const server = new LeaseServer();
+    const one = candidate(clock, server.client(), "one");
+    await one.acquire(never);
+    const held = one.hold(never);
+    if (server.lease?.spec) server.lease.spec.holderIdentity = "two";
+    if (server.lease) server.lease.metadata.resourceVersion = "78";
+    await clock.advance(2000);
+    expect(await held).toBe("lost");
+  });
+
+  it("hands the lease on when released", async () => {
+    const clock = new FakeClock();
+    const server = new LeaseServer();
+    const one = candidate(clock, server.client(), "one");
+    await one.acquire(never);
+    const two = candidate(clock, server.client(), "two");
+    void two.acquire(never);
+    await settle();
+    await one.release();
+    await clock.advance(2000);
+    expect(one.isLeader).toBe(false);
+    expect(two.isLeader).toBe(true);
+  });
+
+  it("tells the watchdog when a stalled process may no longer be the leader", async () => {
+    const clock = new FakeClock();
+    const one = candidate(clock, new LeaseServer().client(), "one");
+    expect(one.isHealthy).toBe(true);
+    await one.acquire(never);
+    clock.advanceSync(15_000);
+    expect(one.isHealthy).toBe(false);
+  });
+
+  it("refuses times under which two could lead", () => {
+    const options = { namespace: "ns", name: "l", identity: "i", clock: new FakeClock(), logger: silentLogger };
+    const client = new LeaseServer().client();
+    expect(() => new LeaderElection({ ...options, client, leaseSeconds: 10, renewDeadlineSeconds: 10 })).toThrow(
+      "renewDeadlineSeconds < leaseSeconds",
+    );
+  });
+});
