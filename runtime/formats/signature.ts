@@ -16,9 +16,11 @@ function tensor(name: string, symbolic: SymbolicTensor): Tensor {
   return { name, datatype, shape: symbolic.shape.map((size) => size ?? -1) };
 }
 
+function named(names: string[], tensors: SymbolicTensor[]): Tensor[] {
+  return tensors.map((symbolic, index) => tensor(names[index] ?? symbolic.name, symbolic));
+}
+
 /** The signature of `model`; -1 is the batch dimension (or another that is open). Throws Failure ModelUnsupported. */
 export function signatureOf(model: LayersModel): ArtefactManifest["signature"] {
-  const named = (names: string[], tensors: SymbolicTensor[]) =>
-    tensors.map((symbolic, index) => tensor(names[index] ?? symbolic.name, symbolic));
   return { inputs: named(model.inputNames, model.inputs), outputs: named(model.outputNames, model.outputs) };
 }

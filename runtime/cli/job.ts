@@ -1,0 +1,135 @@
+/** `modelwright train` and `modelwright optimize`. */
+import { readFile } from "node:fs/promises";
+import { parseArgs } from "node:util";
+import type { z } from "zod";
+import { PORTS } from "../../crds/contract/names.ts";
+import { OptimizationRun, TrainingRun, optimizationRun, trainingRun } from "../../crds/contract/run.ts";
+import { fieldErrors } from "../../crds/kinds.ts";
+import { Failure, systemCode } from "../failure.ts";
+import { type Management, processRegistry, startManagement } from "../management/server.ts";
+import { type Display, display, resultLines } from "./display.ts";
+import type { Environment } from "./environment.ts";
+import { registerJobMetrics } from "./job-metrics.ts";
+import { readManifests } from "./manifests.ts";
+import { modelOf } from "./model-source.ts";
+import { type Supervised, initialProgress, supervise } from "./supervise.ts";
+import { writeTerminationMessage } from "./termination-message.ts";
+import { UsageError } from "./usage.ts";
+
+export type JobCommand = "train" | "optimize";
+
+type JobRun = TrainingRun | OptimizationRun;
+
+const KINDS = { train: "TrainingJob", optimize: "OptimizationJob" } as const;
+const SCHEMAS: Record<JobCommand, z.ZodType<JobRun>> = { train: TrainingRun, optimize: OptimizationRun };
+
+/** The run of a pod. Throws Failure: InputMissing, InvalidSpec naming the field. */
+async function readRun(command: JobCommand, file: string): Promise<JobRun> {
+  const text = await readFile(file, "utf8").catch((cause: unknown) => {
+    throw new Failure("InputMissing", `${file} cannot be read (${systemCode(cause) ?? "unknown"})`, { cause });
+  });
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new Failure("InvalidSpec", `${file} is no JSON`, { cause });
+  }
+  const parsed = SCHEMAS[command].safeParse(json);
+  if (parsed.success) return parsed.data;
+  const [first] = fieldErrors(parsed.error);
+  throw new Failure("InvalidSpec", `${file}: ${first?.field ?? ""}: ${first?.message ?? ""}`);
+}
+
+/** The run that the manifests ask for. */
+async function runOf(command: JobCommand, files: readonly string[], volumes: string): Promise<JobRun> {
+  const manifests = await readManifests(files);
+  const jobs = manifests.filter(({ kind }) => kind === KINDS[command]);
+  const [job] = jobs;
+  if (job === undefined) throw new UsageError(`${command} needs a manifest of kind ${KINDS[command]}`);
+  if (job.kind === "TrainingJob") {
+    if (jobs.length === 1) return trainingRun(job);
+    throw new UsageError("train takes one TrainingJob at a time");
+  }
+  if (job.kind === "OptimizationJob") return optimizationRun(job, await modelOf(job, manifests, volumes));
+  throw new UsageError(`${command} cannot run a ${job.kind}`);
+}
+
+function port(text: string | undefined, inPod: boolean): number | undefined {
+  if (text === undefined) return inPod ? PORTS.management : undefined;
+  const number = Number(text);
+  if (Number.isInteger(number) && number >= 0 && number <= 65535) return number;
+  throw new UsageError("--management-port must be a number from 0 to 65535");
+}
+
+async function manage(supervised: Supervised, managementPort: number | undefined): Promise<Management | undefined> {
+  if (managementPort === undefined) return undefined;
+  const registry = processRegistry();
+  registerJobMetrics(registry, supervised.progress);
+  return startManagement({ port: managementPort, progress: supervised.progress, live: supervised.live, registry });
+}
+
+async function finish(
+  run: JobRun,
+  supervised: Supervised,
+  shown: Display,
+  environment: Environment,
+  messageFile: string | undefined,
+) {
+  const terminate = () => supervised.terminate();
+  process.once("SIGTERM", terminate);
+  process.once("SIGINT", terminate);
+  const { progress, exitCode } = await supervised.finished;
+  process.off("SIGTERM", terminate);
+  process.off("SIGINT", terminate);
+  shown.end();
+  if (progress.failure === undefined) environment.out(`${run.job.name}: ${progress.state}`);
+  else environment.err(`${run.job.name}: ${progress.failure.reason}: ${progress.failure.message}`);
+  for (const line of resultLines(progress)) environment.out(line);
+  await writeTerminationMessage(progress, messageFile);
+  return exitCode;
+}
+
+interface Options {
+  volumes: string;
+  managementPort: number | undefined;
+  messageFile: string | undefined;
+}
+
+async function compute(run: JobRun, environment: Environment, options: Options): Promise<number> {
+  const shown = display(environment);
+  const surroundings = { volumes: options.volumes, threads: environment.threads };
+  const supervised = supervise(run, surroundings, (progress) => shown.show(progress));
+  shown.show(initialProgress(run));
+  const management = await manage(supervised, options.managementPort).catch((error: unknown) => {
+    supervised.terminate();
+    throw error;
+  });
+  try {
+    return await finish(run, supervised, shown, environment, options.messageFile);
+  } finally {
+    await management?.close();
+  }
+}
+
+export async function job(command: JobCommand, argv: string[], environment: Environment): Promise<number> {
+  const { values } = parseArgs({
+    args: argv,
+    options: {
+      job: { type: "string" },
+      file: { type: "string", short: "f", multiple: true, default: [] },
+      volumes: { type: "string", default: environment.volumes },
+      "management-port": { type: "string" },
+      "termination-message": { type: "string" },
+    },
+  });
+  const { job: jobFile, file: files, volumes } = values;
+  if ((jobFile === undefined) === (files.length === 0))
+    throw new UsageError(`${command} needs either --job FILE or -f FILE`);
+  const options = {
+    volumes,
+    managementPort: port(values["management-port"], jobFile !== undefined),
+    messageFile: values["termination-message"],
+  };
+  const run = jobFile === undefined ? await runOf(command, files, volumes) : await readRun(command, jobFile);
+  return compute(run, environment, options);
+}

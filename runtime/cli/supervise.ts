@@ -1,0 +1,79 @@
+/** Has a run computed in a process of its own, and answers for it meanwhile. */
+import { EXIT, type ExitCode } from "../../crds/contract/exit-code.ts";
+import type { OptimizationProgress, Progress, TrainingProgress } from "../../crds/contract/progress.ts";
+import type { OptimizationRun, TrainingRun } from "../../crds/contract/run.ts";
+import { crashOf, moduleBeside, startChild } from "../engine/child.ts";
+import { Failure } from "../failure.ts";
+import type { Surroundings } from "../work.ts";
+import type { Assignment, WorkerMessage } from "../worker.ts";
+
+type JobRun = TrainingRun | OptimizationRun;
+type JobProgress = TrainingProgress | OptimizationProgress;
+
+export interface Supervised {
+  /** Where it stands now. */
+  progress: () => Progress;
+  /** Does its process live? */
+  live: () => boolean;
+  /** Ends it at once. */
+  terminate: () => void;
+  /** The end; never rejects. */
+  finished: Promise<{ progress: Progress; exitCode: ExitCode }>;
+}
+
+/** Where a run stands that has not begun. */
+export function initialProgress(run: JobRun): JobProgress {
+  const common = { run: run.job.run, state: "Starting", progressPercent: 0 } as const;
+  return run.kind === "TrainingRun"
+    ? { kind: "TrainingProgress", ...common, epoch: 0, epochs: run.training.epochs, step: 0 }
+    : { kind: "OptimizationProgress", ...common };
+}
+
+function failed(
+  progress: Progress,
+  { reason, message, exitCode }: Failure,
+): { progress: Progress; exitCode: ExitCode } {
+  const failure = { reason, message: message.slice(0, 1024), exitCode };
+  return { progress: { ...progress, state: "Failed", failure }, exitCode };
+}
+
+/** Starts the run. `onProgress` hears each change. */
+export function supervise(
+  run: JobRun,
+  surroundings: Surroundings,
+  onProgress: (progress: Progress) => void,
+): Supervised {
+  const child = startChild<Assignment, WorkerMessage>(moduleBeside(import.meta.url, "../worker"));
+  let progress: Progress = initialProgress(run);
+  let last: WorkerMessage | undefined;
+  let terminated = false;
+  let live = true;
+  child.onMessage((message) => {
+    last = message;
+    if (message.type === "failed") return;
+    progress = message.progress;
+    onProgress(progress);
+  });
+  child.send({ run, surroundings });
+  const finished = child.exited.then((exit) => {
+    live = false;
+    if (last?.type === "done") return { progress, exitCode: EXIT.done };
+    if (terminated)
+      return failed(
+        progress,
+        new Failure("Terminated", "The run was asked to end; it starts again when it is run again"),
+      );
+    const { failure } = last?.type === "failed" ? last : { failure: undefined };
+    if (failure === undefined) return failed(progress, crashOf(exit));
+    return failed(progress, new Failure(failure.reason, failure.message));
+  });
+  return {
+    progress: () => progress,
+    live: () => live,
+    terminate() {
+      terminated = true;
+      child.kill("SIGTERM");
+    },
+    finished,
+  };
+}

@@ -1,0 +1,33 @@
+/** What a model that is to be optimized was trained for. */
+import type { LayersModel } from "@tensorflow/tfjs";
+import { Failure } from "../failure.ts";
+import type { Artefact } from "../store/artefact.ts";
+import { type Objective, hasAccuracy } from "../training/objective.ts";
+
+/** Activation of the model's last layer, by its Keras name. */
+function lastActivation(model: LayersModel): string {
+  const layer = model.layers.at(-1);
+  if (layer?.getClassName() === "Softmax") return "softmax";
+  const activation = layer?.getConfig()["activation"];
+  return typeof activation === "string" ? activation : "linear";
+}
+
+function inferred(model: LayersModel, shownAs: string): Objective {
+  const activation = lastActivation(model);
+  if (activation === "softmax") return { loss: "sparseCategoricalCrossentropy", metrics: [] };
+  if (activation === "sigmoid" && model.outputs[0]?.shape.at(-1) === 1)
+    return { loss: "binaryCrossentropy", metrics: [] };
+  throw new Failure(
+    "ModelUnsupported",
+    `${shownAs} does not say what it was trained for, and its last layer is no softmax or sigmoid; use the artefact of a TrainingJob`,
+  );
+}
+
+/**
+ * The loss of the artefact's manifest, or one that follows from the last layer; its one metric is accuracy, where there
+ * are classes. Throws Failure ModelUnsupported.
+ */
+export function objectiveOf(artefact: Artefact, model: LayersModel, shownAs: string): Objective {
+  const objective = artefact.manifest?.training ?? inferred(model, shownAs);
+  return { ...objective, metrics: hasAccuracy(objective) ? ["accuracy"] : [] };
+}

@@ -1,0 +1,30 @@
+/** Stochastic gradient descent with momentum as Keras computes it: m = momentum * m - rate * g; w += m. */
+import type { Tf } from "../engine/backend.ts";
+import type { Optimizer } from "./optimizer.ts";
+import { slots } from "./slots.ts";
+
+export interface SgdSettings {
+  learningRate: number;
+  momentum: number;
+}
+
+export function sgd(tf: Tf, { learningRate, momentum }: SgdSettings): Optimizer {
+  const velocities = slots(tf);
+  return {
+    apply(gradients) {
+      tf.tidy(() => {
+        for (const { variable, gradient } of gradients) {
+          const step = tf.mul(gradient, -learningRate);
+          if (momentum === 0) {
+            variable.assign(tf.add(variable, step));
+            continue;
+          }
+          const velocity = velocities.of(variable);
+          velocity.assign(tf.add(tf.mul(velocity, momentum), step));
+          variable.assign(tf.add(variable, velocity));
+        }
+      });
+    },
+    dispose: () => velocities.dispose(),
+  };
+}
