@@ -6,7 +6,7 @@ import { command, succeeds } from "./command.ts";
 import { Containers } from "./containers.ts";
 import { startControlPlane } from "./control-plane.ts";
 import { daemonPid, stopDaemon } from "./daemon.ts";
-import { startDns } from "./dns.ts";
+import { dnsAnswers, startDns } from "./dns.ts";
 import { kindDown, kindHas, kindImport, kindUp } from "./kind.ts";
 import { withLock } from "./lock.ts";
 import { unmountBelow } from "./mounts.ts";
@@ -160,11 +160,13 @@ async function apiProblems(state: string): Promise<string[]> {
   const api = await Api.fromKubeconfig(kubeconfigOf(state));
   try {
     if (!(await api.ready())) return ["the API server is not ready"];
-    const [ready, free] = await Promise.all([isReady(api), allocatableGpus(api)]);
-    return [
-      ...(ready ? [] : ["the node is not ready"]),
-      ...(free === Number(gpus.count) ? [] : ["the node offers no pretended GPUs"]),
-    ];
+    const [ready, free, names] = await Promise.all([isReady(api), allocatableGpus(api), dnsAnswers()]);
+    const problems = {
+      "the node is not ready": !ready,
+      "the node offers no pretended GPUs": free !== Number(gpus.count),
+      "the cluster's DNS does not answer": !names,
+    };
+    return Object.entries(problems).flatMap(([problem, there]) => (there ? [problem] : []));
   } finally {
     await api.close();
   }

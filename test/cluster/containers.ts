@@ -52,7 +52,11 @@ export class Containers {
 
   /** Imports an image archive (OCI or Docker) under a name, and waits until the kubelet can see it. */
   async import(tar: string, name: string): Promise<void> {
-    await this.ctr("images", "import", "--index-name", name, tar);
+    // an archive may carry names of its own, for which containerd collects the index's name: so the index gets another one first
+    const index = `localhost/import/${crypto.randomUUID()}:1`;
+    await this.ctr("images", "import", "--index-name", index, tar);
+    await this.ctr("images", "tag", "--force", index, name);
+    await this.ctr("images", "delete", index);
     await until(`the node knows ${name}`, () => this.has(name), { within: 30_000 });
   }
 

@@ -1,6 +1,7 @@
+import { Resolver } from "node:dns/promises";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { startDaemon } from "./daemon.ts";
+import { startService } from "./service.ts";
 import { network } from "./network.ts";
 
 /** Cluster names for pods: CoreDNS on the node's address, reading Services from the API server. */
@@ -27,5 +28,15 @@ export async function startDns({
 }
 `,
   );
-  await startDaemon({ state, name: "coredns" }, { path: join(bin, "coredns"), args: ["-conf", config] });
+  await startService({ state, name: "coredns" }, { path: join(bin, "coredns"), args: ["-conf", config] }, dnsAnswers);
+}
+
+/** Is the API server's own Service found by its name? */
+export async function dnsAnswers(): Promise<boolean> {
+  const resolver = new Resolver({ timeout: 500, tries: 1 });
+  resolver.setServers([network.node]);
+  return resolver.resolve4("kubernetes.default.svc.cluster.local").then(
+    ([address]) => address === network.kubernetesService,
+    () => false,
+  );
 }

@@ -4,6 +4,7 @@ import { daemonPid } from "./daemon.ts";
 import { ensurePackages, PackagesMissing } from "./packages.ts";
 import { portTaken } from "./ports.ts";
 import { ClusterUnavailable } from "./unavailable.ts";
+import { until } from "./wait.ts";
 
 const packages = ["runc", "containernetworking-plugins", "iproute2", "iptables", "nftables", "conntrack", "openssl"];
 
@@ -44,11 +45,19 @@ export async function checkMachine(log: (line: string) => void, state: string): 
     );
   });
   for (const [name, port] of Object.entries(ports)) {
-    if ((await daemonPid({ state, name })) === undefined && (await portTaken(port))) {
+    if ((await daemonPid({ state, name })) === undefined && (await staysTaken(port))) {
       throw new ClusterUnavailable(
         `port ${port}, on which its ${name} listens, is taken`,
         "Take down the other cluster on this machine, or use it by its kubeconfig",
       );
     }
   }
+}
+
+/** A process of ours that has just ended may hold its port for a moment. */
+async function staysTaken(port: number): Promise<boolean> {
+  return until(`port ${port} is free`, async () => !(await portTaken(port)), { within: 2000 }).then(
+    () => false,
+    () => true,
+  );
 }

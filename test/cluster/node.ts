@@ -1,11 +1,13 @@
 import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { healthy } from "./api.ts";
 import type { Api } from "./api.ts";
 import { command, succeeds } from "./command.ts";
-import { startDaemon } from "./daemon.ts";
+
 import { flags } from "./flags.ts";
 import { network } from "./network.ts";
+import { startService } from "./service.ts";
 import { ClusterUnavailable } from "./unavailable.ts";
 import { until } from "./wait.ts";
 
@@ -27,7 +29,7 @@ export async function startNode(parts: NodeParts): Promise<void> {
   await enableControllers();
   const config = join(state, "config", "kubelet.json");
   await writeFile(config, JSON.stringify(kubeletConfig(parts), null, 2));
-  await startDaemon(
+  await startService(
     { state, name: "kubelet" },
     {
       path: join(bin, "kubelet"),
@@ -40,8 +42,9 @@ export async function startNode(parts: NodeParts): Promise<void> {
         "cert-dir": join(state, "pki"),
       }),
     },
+    () => healthy("http://127.0.0.1:10248/healthz"),
   );
-  await startDaemon(
+  await startService(
     { state, name: "kube-proxy" },
     {
       path: join(bin, "kube-proxy"),
@@ -54,6 +57,7 @@ export async function startNode(parts: NodeParts): Promise<void> {
         "conntrack-max-per-core": 0,
       }),
     },
+    () => healthy(`http://${network.node}:10256/livez`),
   );
 }
 
@@ -85,6 +89,8 @@ function kubeletConfig({ state, socket }: NodeParts): unknown {
     imagePullCredentialsVerificationPolicy: "NeverVerify", // else an image that was once pulled and is imported later counts as absent
     serializeImagePulls: false,
     syncFrequency: "10s",
+    nodeStatusUpdateFrequency: "5s",
+    nodeStatusReportFrequency: "5s",
     maxPods: 250,
   };
 }
