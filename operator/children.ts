@@ -1,0 +1,129 @@
+/** Carries out writes, and turns refusals that a user must know of into failures. */
+import type { Client } from "./kernel/client.ts";
+import type { ConsistencyTracker, Progress } from "./kernel/consistency.ts";
+import { ApiError } from "./kernel/errors.ts";
+import { controllerOf, type KubernetesObject, type Stored } from "./kernel/meta.ts";
+import type { Resource } from "./kernel/resource.ts";
+import type { Failure, Note } from "./reasons.ts";
+import { truncate } from "./kernel/conditions.ts";
+import type { Write } from "./writes.ts";
+
+/** Why a child could not be written. */
+export interface Refusal {
+  readonly failure: Failure;
+  /** Name of the child. */
+  readonly child: string;
+  /** False: nothing changes before the user changes the object. */
+  readonly mayPass: boolean;
+}
+
+export interface Written {
+  readonly notes: readonly Note[];
+  readonly refusal?: Refusal | undefined;
+  /** The stores are behind: look again soon. */
+  readonly stale: boolean;
+}
+
+interface ChildrenOptions {
+  readonly client: Pick<Client, "create" | "apply" | "patch" | "delete" | "find">;
+  readonly consistency: ConsistencyTracker;
+  /** The informers of the children's kinds, by plural. */
+  readonly informers: Readonly<Record<string, Progress>>;
+}
+
+interface OwnerIdentity {
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly uid: string };
+}
+
+export class Children {
+  readonly #options: ChildrenOptions;
+
+  constructor(options: ChildrenOptions) {
+    this.#options = options;
+  }
+
+  /** Writes in order. The first refusal ends it: what follows may depend on it. */
+  async write(key: string, owner: OwnerIdentity, writes: readonly Write[], signal: AbortSignal): Promise<Written> {
+    const notes: Note[] = [];
+    for (const write of writes) {
+      try {
+        const done = await this.#one(write, signal);
+        const informer = this.#options.informers[write.resource.plural];
+        if (done !== undefined && informer !== undefined) this.#options.consistency.wrote(key, informer, done);
+        if (write.note !== undefined) notes.push(write.note);
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+        // The namespace goes, and all that is in it: nothing is left to do.
+        if (error.isNamespaceTerminating) return { notes, stale: false };
+        if (error.isAlreadyExists && write.verb === "create") {
+          const refusal = await this.#conflict(write.resource, write.object.metadata, owner, signal);
+          return { notes, refusal, stale: refusal === undefined };
+        }
+        const refusal = refusalOf(error, write);
+        if (refusal === undefined) throw error;
+        return { notes, refusal, stale: false };
+      }
+    }
+    return { notes, stale: false };
+  }
+
+  async #one(write: Write, signal: AbortSignal): Promise<Stored<KubernetesObject> | undefined> {
+    const { client } = this.#options;
+    switch (write.verb) {
+      case "create":
+        return client.create(write.resource, write.object, { signal });
+      case "apply":
+        return client.apply(write.resource, write.object, { signal });
+      case "patch": {
+        const { name, namespace, uid } = write.metadata;
+        const patch = { ...write.patch, metadata: { ...write.patch.metadata, uid } };
+        return client.patch(write.resource, namespace, name, patch, { signal });
+      }
+      case "delete": {
+        const { name, namespace, uid } = write.metadata;
+        await client.delete(write.resource, namespace, name, { uid, signal });
+        return undefined;
+      }
+    }
+  }
+
+  /** Undefined where the object is ours after all, or belonged to a former object of the same name and will go. */
+  async #conflict(
+    resource: Resource<KubernetesObject>,
+    { namespace, name }: { namespace: string; name: string },
+    owner: OwnerIdentity,
+    signal: AbortSignal,
+  ): Promise<Refusal | undefined> {
+    const live = await this.#options.client.find(resource, namespace, name, { signal });
+    if (live === undefined) return undefined;
+    const controller = controllerOf(live);
+    if (controller?.kind === owner.kind && controller.name === owner.metadata.name) return undefined;
+    const belongs = controller === undefined ? "" : ` and belongs to ${controller.kind} ${controller.name}`;
+    const message = `${resource.kind} ${name} exists${belongs}; remove it, or choose another name for this ${owner.kind}`;
+    return { failure: { reason: "NameConflict", message }, child: name, mayPass: true };
+  }
+}
+
+/** Refusals that a user can do something about; undefined for those that pass by themselves. */
+function refusalOf(error: ApiError, write: Write): Refusal | undefined {
+  const child = write.verb === "create" || write.verb === "apply" ? write.object.metadata.name : write.metadata.name;
+  const text = truncate(serverMessage(error), 700);
+  const of = `${write.resource.kind} ${child}`;
+  if (error.isInvalid || error.status === 400) {
+    const message = `the API server refused ${of}: ${text}; correct spec`;
+    return { failure: { reason: "InvalidSpec", message }, child, mayPass: false };
+  }
+  if (!error.isForbidden) return undefined;
+  if (/exceeded quota/.test(error.message)) {
+    const message = `${text}; lower spec.resources or ask for a larger ResourceQuota`;
+    return { failure: { reason: "QuotaExceeded", message }, child, mayPass: true };
+  }
+  const message = `the API server refused ${of}: ${text}; correct spec, or ask the administrator of the cluster`;
+  return { failure: { reason: "AdmissionRefused", message }, child, mayPass: true };
+}
+
+/** The server's own words, without the call that they answered. */
+function serverMessage(error: ApiError): string {
+  return error.message.replace(/^[A-Z]+ \S+: \d+ \w+: /, "");
+}

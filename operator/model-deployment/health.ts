@@ -1,0 +1,130 @@
+/** How a ModelDeployment is: does it serve, and is it on its way or in need of a person. */
+import type { Refusal } from "../children.ts";
+import type { Failure, Reason } from "../reasons.ts";
+import { isGivenUp, type RevisionView, type Situation } from "./observed.ts";
+import { revisionProblem } from "./problem.ts";
+
+export interface Health {
+  readonly ready: boolean;
+  readonly loaded: boolean;
+  readonly progressing: boolean;
+  readonly reason: Reason;
+  readonly message: string;
+  readonly abnormal?: "Reconciling" | "Stalled" | undefined;
+  /** What is waited for. */
+  readonly waiting?: Failure | undefined;
+}
+
+export function healthOf(situation: Situation, refusal: Refusal | undefined): Health {
+  const { views, stable } = situation;
+  const view = stable === undefined ? undefined : views.get(stable);
+  const loaded = (view?.deployment?.ready ?? 0) > 0;
+  return { loaded, ready: loaded, progressing: false, ...verdict(situation, view, loaded, refusal) };
+}
+
+type Verdict = Omit<Health, "loaded" | "ready" | "progressing"> & Partial<Pick<Health, "ready" | "progressing">>;
+
+function verdict(
+  situation: Situation,
+  view: RevisionView | undefined,
+  serves: boolean,
+  refusal: Refusal | undefined,
+): Verdict {
+  const { observed, replicas, stable, desired } = situation;
+  const { resolution, owner } = observed;
+  if (refusal !== undefined) return refused(refusal, serves, stable === desired);
+  if (owner.spec.suspend) return suspended(view);
+  if (resolution.state === "Wrong") {
+    return { ...said(resolution.failure), abnormal: "Stalled" };
+  }
+  if (resolution.state === "Waiting") {
+    const { message } = resolution;
+    return { reason: "WaitingForModel", message, abnormal: "Reconciling", progressing: true };
+  }
+  if (replicas === 0) return scaledToZero(view);
+  if (desired !== undefined && desired !== stable) return updating(situation, desired, serves);
+  return view === undefined ? starting() : steady(situation, view, serves);
+}
+
+function said(failure: Failure): { reason: Reason; message: string } {
+  return { reason: failure.reason, message: failure.message };
+}
+
+function refused({ failure, mayPass }: Refusal, serves: boolean, isStable: boolean): Verdict {
+  const isStalled = !mayPass || failure.reason === "NameConflict";
+  const abnormal = isStalled ? "Stalled" : "Reconciling";
+  if (serves && !isStable) {
+    return { reason: "UpdateFailed", message: `${failure.reason}: ${failure.message}`, abnormal };
+  }
+  return { ...said(failure), abnormal };
+}
+
+function suspended(view: RevisionView | undefined): Verdict {
+  const stopped = (view?.deployment?.replicas ?? 0) === 0;
+  return {
+    ready: false,
+    reason: "Suspended",
+    message: "spec.suspend is true; set it to false to serve again",
+    abnormal: stopped ? undefined : "Reconciling",
+    progressing: !stopped,
+  };
+}
+
+function scaledToZero(view: RevisionView | undefined): Verdict {
+  const stopped = (view?.deployment?.replicas ?? 0) === 0;
+  return {
+    ready: false,
+    reason: "ScaledToZero",
+    message: "spec.scaling.replicas is 0; raise it to serve",
+    abnormal: stopped ? undefined : "Reconciling",
+    progressing: !stopped,
+  };
+}
+
+function updating({ observed, views, stable, replicas }: Situation, desired: string, serves: boolean): Verdict {
+  const view = views.get(desired);
+  if (view !== undefined && isGivenUp(view) && view.failure !== undefined) {
+    const { reason, message } = view.failure;
+    const keeps = serves ? `; ${stable ?? ""} goes on serving` : "";
+    return {
+      reason: "UpdateFailed",
+      message: `revision ${desired} failed${keeps}. ${reason}: ${message}`,
+      abnormal: "Stalled",
+    };
+  }
+  const waiting = view && revisionProblem(view, observed, replicas)?.failure;
+  const ready = view?.deployment?.ready ?? 0;
+  const detail =
+    waiting === undefined ? `${ready} of ${replicas} pods are ready` : `${waiting.reason}: ${waiting.message}`;
+  const message = `revision ${desired} is on its way: ${detail}`;
+  return { reason: "Updating", message, abnormal: "Reconciling", progressing: true, waiting };
+}
+
+function starting(): Verdict {
+  return { reason: "Pending", message: "the first pods are being created", abnormal: "Reconciling", progressing: true };
+}
+
+function steady({ observed, replicas }: Situation, view: RevisionView, serves: boolean): Verdict {
+  const { deployment, pods } = view;
+  if (deployment === undefined) return starting();
+  const { wanted, ready, replicas: there, generation, observedGeneration } = deployment;
+  const settled = wanted === replicas && there === replicas && observedGeneration >= generation;
+  if (settled && ready >= replicas) {
+    return { reason: "Serving", message: `${ready} of ${replicas} pods are ready` };
+  }
+  const problem = revisionProblem(view, observed, replicas);
+  const reconciling = { abnormal: "Reconciling", progressing: true } as const;
+  if (serves) {
+    const detail = problem === undefined ? "" : `; ${problem.failure.reason}: ${problem.failure.message}`;
+    const message = `${ready} of ${replicas} pods are ready${detail}`;
+    return { reason: "Scaling", message, ...reconciling, waiting: problem?.failure };
+  }
+  if (problem !== undefined) {
+    const abnormal = problem.final ? "Stalled" : "Reconciling";
+    return { ...said(problem.failure), abnormal, progressing: !problem.final, waiting: problem.failure };
+  }
+  if (pods.some((pod) => pod.running)) {
+    return { reason: "Loading", message: "pods have started and load the model", ...reconciling };
+  }
+  return { reason: "Pending", message: "waiting for pods to start", ...reconciling };
+}

@@ -1,0 +1,172 @@
+/** Keeps a ModelDeployment as its spec asks, and its status true: observe, decide, write. */
+import { canonicalJson } from "../../crds/contract/canonical.ts";
+import type { ServingProgress } from "../../crds/contract/progress.ts";
+import type { Children } from "../children.ts";
+import type { OperatorConfig } from "../config.ts";
+import type { Client } from "../kernel/client.ts";
+import type { Clock } from "../kernel/clock.ts";
+import type { ConsistencyTracker } from "../kernel/consistency.ts";
+import type { ReconcileContext, ReconcileResult } from "../kernel/controller.ts";
+import type { EventRecorder } from "../kernel/events.ts";
+import type { Informer } from "../kernel/informer.ts";
+import { controllerOf, keyOfObject, type KubernetesObject, type Stored } from "../kernel/meta.ts";
+import type { Store } from "../kernel/store.ts";
+import { Kinds } from "../kinds.ts";
+import { type JobLookup, resolveModel } from "../model-reference.ts";
+import type { PodRecord } from "../pods/pod-record.ts";
+import { PROBE_SECONDS, type Reports } from "../pods/reports.ts";
+import type { Note } from "../reasons.ts";
+import type { ConfigMapRecord } from "../runs/job-record.ts";
+import { LABELS } from "../../crds/contract/names.ts";
+import { MOVE_SECONDS } from "./objects.ts";
+import { deadlineOf, type ObservedDeployment, type Situation, situation } from "./observed.ts";
+import type { BudgetRecord, DeploymentRecord, ServiceRecord, SliceRecord } from "./records.ts";
+import type { DeploymentOwner } from "./revision.ts";
+import { planRollout } from "./rollout.ts";
+import { deploymentStatus } from "./status.ts";
+
+/** Index of pods and EndpointSlices by what they belong to. */
+export const BY_DEPLOYMENT = "deployment";
+export const BY_SERVICE = "service";
+
+export interface DeploymentStores {
+  readonly configMaps: Store<ConfigMapRecord>;
+  readonly deployments: Store<DeploymentRecord>;
+  readonly services: Store<ServiceRecord>;
+  readonly budgets: Store<BudgetRecord>;
+  readonly slices: Store<SliceRecord>;
+  readonly pods: Store<PodRecord>;
+}
+
+export interface DeploymentReconcilerOptions {
+  readonly client: Client;
+  readonly children: Children;
+  readonly consistency: ConsistencyTracker;
+  readonly events: Pick<EventRecorder, "record">;
+  readonly reports: Reports;
+  readonly config: OperatorConfig;
+  readonly clock: Clock;
+  readonly informer: Informer<DeploymentOwner>;
+  readonly stores: DeploymentStores;
+  readonly lookup: (namespace: string) => JobLookup;
+}
+
+const REFUSED_SECONDS = 15;
+const STALE_SECONDS = 0.5;
+/** So many pods are asked in one pass; the others in the next. */
+const MOST_PROBES = 32;
+
+export class DeploymentReconciler {
+  readonly #options: DeploymentReconcilerOptions;
+
+  constructor(options: DeploymentReconcilerOptions) {
+    this.#options = options;
+  }
+
+  async reconcile(key: string, { signal }: ReconcileContext): Promise<ReconcileResult | void> {
+    const owner = this.#options.informer.store.getByKey(key);
+    // Children go with their owner.
+    if (owner === undefined || owner.metadata.deletionTimestamp !== undefined) return;
+    const { observed, unsettled } = await this.#observe(owner);
+    const seen = situation(observed);
+    const written = await this.#options.children.write(key, owner, planRollout(seen), signal);
+    const { status, notes } = deploymentStatus(seen, written.refusal);
+    await this.#report(key, owner, status, [...written.notes, ...notes], signal);
+    if (written.stale) return { requeueAfterSeconds: STALE_SECONDS };
+    const delays = [...delaysOf(seen), ...(unsettled ? [PROBE_SECONDS] : [])];
+    if (written.refusal?.mayPass === true) delays.push(REFUSED_SECONDS);
+    return delays.length === 0 ? undefined : { requeueAfterSeconds: Math.min(...delays) };
+  }
+
+  async #observe(owner: Stored<DeploymentOwner>): Promise<{ observed: ObservedDeployment; unsettled: boolean }> {
+    const { stores, config, clock, lookup } = this.#options;
+    const { uid, namespace } = owner.metadata;
+    const key = keyOfObject(owner);
+    const pods = stores.pods.byIndex(BY_DEPLOYMENT, key).filter(isOfReplicaSet);
+    const { reports, unsettled } = await this.#ask(pods);
+    const observed = {
+      owner,
+      resolution: resolveModel(owner.spec.model, owner, lookup(namespace)),
+      config,
+      now: clock.now(),
+      configMaps: stores.configMaps.byOwner(uid),
+      deployments: stores.deployments.byOwner(uid),
+      services: stores.services.byOwner(uid),
+      budgets: stores.budgets.byOwner(uid),
+      slices: stores.slices.byIndex(BY_SERVICE, key),
+      pods,
+      reports,
+    };
+    return { observed, unsettled };
+  }
+
+  async #ask(pods: readonly PodRecord[]) {
+    const running = pods.filter((pod) => pod.running && pod.metadata.deletionTimestamp === undefined);
+    const reports = new Map<string, ServingProgress>();
+    let probes = 0;
+    let unsettled = false;
+    await Promise.all(
+      running.map(async (pod) => {
+        const settled = this.#options.reports.settled(pod);
+        if (!settled && ++probes > MOST_PROBES) {
+          unsettled = true;
+          return;
+        }
+        const report = await this.#options.reports.of(pod);
+        if (report?.kind === "ServingProgress" && report.revision === pod.metadata.labels?.[LABELS.revision]) {
+          reports.set(pod.metadata.uid, report);
+        }
+        if (!this.#options.reports.settled(pod)) unsettled = true;
+      }),
+    );
+    return { reports, unsettled };
+  }
+
+  async #report(
+    key: string,
+    owner: Stored<DeploymentOwner>,
+    status: object,
+    notes: readonly Note[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { client, consistency, events, informer } = this.#options;
+    const { name, namespace, uid } = owner.metadata;
+    if (canonicalJson(status) !== canonicalJson(owner.status)) {
+      const intent = { metadata: { name, namespace, uid }, status };
+      const written = await client.applyStatus<KubernetesObject>(Kinds.ModelDeployment, intent, { signal });
+      consistency.wrote(key, informer, written);
+    }
+    for (const { type, reason, message } of notes) {
+      events.record({
+        resource: Kinds.ModelDeployment,
+        object: owner,
+        type,
+        reason,
+        action: "Reconcile",
+        note: message,
+      });
+    }
+  }
+}
+
+/** Pods of Deployments; any other with our labels was made by somebody else. */
+function isOfReplicaSet(pod: PodRecord): boolean {
+  const controller = controllerOf(pod);
+  const revision = pod.metadata.labels?.[LABELS.revision];
+  return controller?.kind === "ReplicaSet" && revision !== undefined && controller.name.startsWith(`${revision}-`);
+}
+
+/** Seconds after which time alone may change the decision. */
+function delaysOf({ observed, views, front, stable, desired, replicas }: Situation): number[] {
+  const delays: number[] = [];
+  for (const view of views.values()) {
+    const current = view.name === stable || view.name === desired;
+    const { wanted = 0, ready = 0 } = view.deployment ?? {};
+    if (!current && wanted > 0 && front !== undefined) delays.push(MOVE_SECONDS / 5);
+    const deadline = deadlineOf(observed, view);
+    if (current && deadline !== undefined && wanted > 0 && ready < replicas && deadline > observed.now) {
+      delays.push((deadline - observed.now) / 1000);
+    }
+  }
+  return delays;
+}

@@ -1,0 +1,74 @@
+/** What the operator keeps of Deployments, Services, EndpointSlices and budgets. */
+import type { IDeployment } from "kubernetes-models/apps/v1/Deployment";
+import type { IEndpointSlice } from "kubernetes-models/discovery.k8s.io/v1/EndpointSlice";
+import type { IPodDisruptionBudget } from "kubernetes-models/policy/v1/PodDisruptionBudget";
+import type { IService } from "kubernetes-models/v1/Service";
+import type { Identified, Stored } from "../kernel/meta.ts";
+import type { PodTemplate } from "../pods/types.ts";
+import { metadataOf } from "../runs/job-record.ts";
+
+export interface DeploymentRecord extends Identified {
+  readonly generation: number;
+  readonly observedGeneration: number;
+  /** As asked for. */
+  readonly wanted: number;
+  /** Pods that there are. */
+  readonly replicas: number;
+  readonly updated: number;
+  readonly ready: number;
+  readonly template: PodTemplate;
+  /** Why pods cannot be created. */
+  readonly refusal?: string | undefined;
+}
+
+export function deploymentRecord(deployment: Stored<IDeployment>): DeploymentRecord {
+  const { spec, status = {} } = deployment;
+  const refusal = status.conditions?.find(({ type, status: holds }) => type === "ReplicaFailure" && holds === "True");
+  return {
+    metadata: metadataOf(deployment),
+    generation: deployment.metadata.generation ?? 0,
+    observedGeneration: status.observedGeneration ?? 0,
+    wanted: spec?.replicas ?? 1,
+    replicas: status.replicas ?? 0,
+    updated: status.updatedReplicas ?? 0,
+    ready: status.readyReplicas ?? 0,
+    template: spec?.template ?? {},
+    refusal: refusal?.message,
+  };
+}
+
+export type ServiceRecord = Identified & {
+  readonly selector: Readonly<Record<string, string>>;
+  readonly ports: readonly {
+    readonly name?: string | undefined;
+    readonly port: number;
+    readonly targetPort?: number | string | undefined;
+  }[];
+};
+
+export function serviceRecord(service: Stored<IService>): ServiceRecord {
+  return {
+    metadata: metadataOf(service),
+    selector: service.spec?.selector ?? {},
+    ports: (service.spec?.ports ?? []).map(({ name, port, targetPort }) => ({ name, port, targetPort })),
+  };
+}
+
+export type SliceRecord = Identified & {
+  /** Names of the pods behind ready endpoints. */
+  readonly readyPods: readonly string[];
+};
+
+export function sliceRecord(slice: Stored<IEndpointSlice>): SliceRecord {
+  const ready = (slice.endpoints ?? []).filter(({ conditions }) => conditions?.ready !== false);
+  return {
+    metadata: metadataOf(slice),
+    readyPods: ready.flatMap(({ targetRef }) => (targetRef?.name === undefined ? [] : [targetRef.name])),
+  };
+}
+
+export type BudgetRecord = Identified;
+
+export function budgetRecord(budget: Stored<IPodDisruptionBudget>): BudgetRecord {
+  return { metadata: metadataOf(budget) };
+}

@@ -1,0 +1,206 @@
+/** What the status of a ModelDeployment says, and the events of its changes. */
+import type { ModelDeploymentStatus, RevisionState } from "../../crds/model-deployment.ts";
+import type { Refusal } from "../children.ts";
+import { timestamp } from "../kernel/clock.ts";
+import { type Condition, isTrue, setCondition } from "../kernel/conditions.ts";
+import { present } from "../pods/pod-record.ts";
+import { type Failure, failureNote, type Note } from "../reasons.ts";
+import { round } from "../round.ts";
+import { knownConditions } from "../runs/status.ts";
+import { type Health, healthOf } from "./health.ts";
+import { digestOf, isGivenUp, type RevisionView, type Situation } from "./observed.ts";
+import { revisionProblem } from "./problem.ts";
+import { selectorText } from "./rollout.ts";
+
+export interface DeploymentOutcome {
+  readonly status: ModelDeploymentStatus;
+  readonly notes: readonly Note[];
+}
+
+export function deploymentStatus(situation: Situation, refusal: Refusal | undefined): DeploymentOutcome {
+  const { observed, views, stable, desired } = situation;
+  const { owner } = observed;
+  const before = owner.status ?? {};
+  const view = stable === undefined ? undefined : views.get(stable);
+  const health = healthOf(situation, refusal);
+  const status = present({
+    observedGeneration: owner.metadata.generation,
+    conditions: conditions(situation, before, health),
+    url: `http://${owner.metadata.name}.${owner.metadata.namespace}.svc`,
+    replicas: view?.deployment?.replicas ?? 0,
+    readyReplicas: view?.deployment?.ready ?? 0,
+    selector: selectorText(situation),
+    model: modelOf(situation, view),
+    ...measured(situation, view, before),
+    stableRevision: stable,
+    updateRevision: desired === stable ? undefined : desired,
+    revisions: revisions(situation, before),
+    lastFailure: lastFailure(situation, before, health, refusal),
+  });
+  return { status, notes: notes(before, status, health, refusal) };
+}
+
+function modelOf(
+  { observed, stable, desired }: Situation,
+  view: RevisionView | undefined,
+): ModelDeploymentStatus["model"] {
+  const { resolution } = observed;
+  const known = resolution.state === "Known" && stable === desired ? resolution.model : undefined;
+  const model = view?.revision?.run.model ?? known;
+  return model && present({ uri: model.uri, digest: model.digest });
+}
+
+type Measured = Pick<ModelDeploymentStatus, "engine" | "device" | "performance">;
+
+/** From a pod that serves; kept while none can be asked, dropped with the revision. */
+function measured(
+  { observed, stable }: Situation,
+  view: RevisionView | undefined,
+  before: ModelDeploymentStatus,
+): Measured {
+  const [report] = (view?.pods ?? [])
+    .toSorted((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
+    .map((pod) => observed.reports.get(pod.metadata.uid))
+    .filter((candidate) => candidate?.state === "Serving");
+  if (report === undefined) {
+    const { engine, device, performance } = before.stableRevision === stable ? before : {};
+    return { engine, device, performance };
+  }
+  const { engine, device, loadSeconds, warmupSeconds, peakMemoryBytes } = report;
+  return {
+    engine,
+    device,
+    performance: present({ loadSeconds: rounded(loadSeconds), warmupSeconds: rounded(warmupSeconds), peakMemoryBytes }),
+  };
+}
+
+function rounded(value: number | undefined): number | undefined {
+  return value === undefined ? undefined : round(value);
+}
+
+function revisions(situation: Situation, before: ModelDeploymentStatus): ModelDeploymentStatus["revisions"] {
+  const { observed, views, desired } = situation;
+  const known = [...views.values()];
+  const coming: RevisionView[] =
+    desired === undefined || views.has(desired) ? [] : [{ name: desired, pods: [], superseded: false }];
+  return [...coming, ...known]
+    .toSorted((a, b) => (b.startedAt ?? observed.now) - (a.startedAt ?? observed.now) || (a.name < b.name ? -1 : 1))
+    .map((view) => {
+      const state = stateOf(situation, view);
+      const old = before.revisions?.find(({ name }) => name === view.name);
+      return present({
+        name: view.name,
+        modelUri: view.revision?.run.model.uri,
+        modelDigest: digestOf(view),
+        state,
+        replicas: view.deployment?.replicas ?? 0,
+        readyReplicas: view.deployment?.ready ?? 0,
+        since: old?.state === state ? old.since : timestamp(observed.now),
+      });
+    });
+}
+
+function stateOf({ observed, stable, desired, replicas }: Situation, view: RevisionView): RevisionState {
+  const { name, deployment, pods } = view;
+  if (isGivenUp(view)) return "Failed";
+  if (name !== stable && name !== desired) return "Retired";
+  if (name === stable && (deployment?.ready ?? 0) > 0) return "Serving";
+  if (revisionProblem(view, observed, replicas)?.final === true) return "Failed";
+  return pods.some((pod) => pod.running) ? "Loading" : "Pending";
+}
+
+function conditions({ observed }: Situation, before: ModelDeploymentStatus, health: Health): Condition[] {
+  const { owner, now } = observed;
+  const observedGeneration = owner.metadata.generation;
+  const { reason, message } = health;
+  const change = (type: string, holds: boolean) =>
+    ({ type, status: holds ? "True" : "False", reason, message, observedGeneration }) as const;
+  const changes = [
+    change("Ready", health.ready),
+    change("ModelLoaded", health.loaded),
+    change("Progressing", health.progressing),
+    {
+      ...change("Suspended", owner.spec.suspend),
+      ...(owner.spec.suspend ? {} : { reason: "NotSuspended", message: "" }),
+    },
+    ...(health.abnormal === undefined ? [] : [change(health.abnormal, true)]),
+  ];
+  const kept = knownConditions(before).filter(
+    ({ type }) => !["Reconciling", "Stalled"].includes(type) || type === health.abnormal,
+  );
+  return changes.reduce((all, next) => setCondition(all, next, now), kept);
+}
+
+function lastFailure(
+  situation: Situation,
+  before: ModelDeploymentStatus,
+  health: Health,
+  refusal: Refusal | undefined,
+): ModelDeploymentStatus["lastFailure"] {
+  const { observed, stable, desired } = situation;
+  const old = before.lastFailure;
+  const found = currentFailure(situation, refusal);
+  if (found === undefined) {
+    // A failure of a revision that nobody asks for any more is history once all is well.
+    const isOver = health.reason === "Serving" && stable === desired && old?.revision !== stable;
+    return isOver ? undefined : old;
+  }
+  const { revision, failure } = found;
+  const { reason, message, exitCode } = failure;
+  const same = old?.reason === reason && old.message === message && old.revision === revision;
+  // Pods that are started again and again fail again and again: the first time counts.
+  const time = same ? old.time : (failure.time ?? timestamp(observed.now));
+  return present({ reason, message, exitCode, revision, time });
+}
+
+const WAITS: readonly string[] = ["WaitingForGpu", "Unschedulable", "ClaimUnbound", "QuotaExceeded"];
+
+function currentFailure(
+  { observed, views, stable, desired, replicas }: Situation,
+  refusal: Refusal | undefined,
+): { failure: Failure; revision: string | undefined } | undefined {
+  if (refusal !== undefined) return { failure: refusal.failure, revision: desired };
+  if (observed.resolution.state === "Wrong") return { failure: observed.resolution.failure, revision: undefined };
+  for (const revision of [desired, stable]) {
+    const view = revision === undefined ? undefined : views.get(revision);
+    if (view === undefined) continue;
+    const failure = isGivenUp(view) ? view.failure : revisionProblem(view, observed, replicas)?.failure;
+    if (failure !== undefined && !WAITS.includes(failure.reason)) return { failure, revision };
+  }
+  return undefined;
+}
+
+function notes(
+  before: ModelDeploymentStatus,
+  status: ModelDeploymentStatus,
+  health: Health,
+  refusal: Refusal | undefined,
+): Note[] {
+  const was = (type: string) => isTrue(knownConditions(before), type);
+  const is = (type: string) => isTrue(knownConditions(status), type);
+  const all: Note[] = [];
+  if (is("ModelLoaded") && (!was("ModelLoaded") || before.stableRevision !== status.stableRevision)) {
+    const { uri = "", digest = "not known yet" } = status.model ?? {};
+    all.push({ type: "Normal", reason: "ModelLoaded", message: `${uri} is loaded, digest ${digest}` });
+  }
+  if (is("Suspended") && !was("Suspended")) {
+    all.push({ type: "Normal", reason: "Suspended", message: "all pods are stopped" });
+  }
+  if (was("Suspended") && !is("Suspended")) {
+    all.push({ type: "Normal", reason: "Resumed", message: "pods are started again" });
+  }
+  const { lastFailure: failure } = status;
+  const isNews =
+    failure !== undefined &&
+    (before.lastFailure?.message !== failure.message || before.lastFailure.revision !== failure.revision);
+  // A revision that was given up has its own event.
+  if (isNews && (refusal !== undefined || health.reason !== "UpdateFailed")) {
+    all.push(failureNote(refusal?.failure ?? (failure as Failure)));
+  }
+  const waits = knownConditions(status).find(({ type }) => type === "Reconciling");
+  const waited = knownConditions(before).find(({ type }) => type === "Reconciling");
+  if (health.waiting?.reason === "WaitingForGpu" && waits?.message !== waited?.message) {
+    all.push(failureNote(health.waiting));
+  }
+  return all;
+}

@@ -1,0 +1,64 @@
+/** Which model a reference means right now. */
+import type { ArtefactStatus, ModelReference } from "../crds/common.ts";
+import type { ResolvedModel } from "../crds/contract/run.ts";
+import type { Failure } from "./reasons.ts";
+
+/** A job as far as a reference to it needs it. */
+export interface SourceJob {
+  readonly status?: { readonly artefact?: ArtefactStatus | undefined; readonly state?: string | undefined } | undefined;
+}
+
+export type JobLookup = (kind: "TrainingJob" | "OptimizationJob", name: string) => SourceJob | undefined;
+
+export type Resolution =
+  | { readonly state: "Known"; readonly model: ResolvedModel }
+  | { readonly state: "Waiting"; readonly message: string }
+  | { readonly state: "Wrong"; readonly failure: Failure };
+
+/** `self` is the object with the reference: it cannot be its own source. */
+export function resolveModel(
+  reference: ModelReference,
+  self: { readonly kind: string; readonly metadata: { readonly name: string } },
+  lookup: JobLookup,
+): Resolution {
+  const { uri, from, digest } = reference;
+  if (uri !== undefined) return { state: "Known", model: digest === undefined ? { uri } : { uri, digest } };
+  if (from === undefined) {
+    return wrong("InvalidSpec", "spec.model names nothing; set uri or from");
+  }
+  const source = `${from.kind} ${from.name}`;
+  if (from.kind === self.kind && from.name === self.metadata.name) {
+    return wrong("InvalidSpec", `spec.model.from refers to this ${self.kind} itself; name another job`);
+  }
+  const job = lookup(from.kind, from.name);
+  if (job === undefined) {
+    return {
+      state: "Waiting",
+      message: `${source} does not exist in this namespace; create it, or correct spec.model.from`,
+    };
+  }
+  const artefact = job.status?.artefact;
+  if (artefact === undefined) {
+    const state = job.status?.state ?? "Pending";
+    return { state: "Waiting", message: `${source} has no artefact yet (${state})` };
+  }
+  if (digest !== undefined && digest !== artefact.digest) {
+    const text = `the artefact of ${source} has digest ${artefact.digest}, not spec.model.digest; correct or remove spec.model.digest`;
+    return wrong("DigestMismatch", text);
+  }
+  return { state: "Known", model: { uri: artefact.uri, digest: artefact.digest } };
+}
+
+function wrong(reason: Failure["reason"], message: string): Resolution {
+  return { state: "Wrong", failure: { reason, message } };
+}
+
+/** Key of the job that a reference names; for an index. */
+export function sourceKeys(object: { metadata: { namespace?: string }; spec: { model: unknown } }): string[] {
+  const { from } = object.spec.model as { from?: { kind: string; name: string } };
+  return from === undefined ? [] : [sourceKey(from.kind, object.metadata.namespace, from.name)];
+}
+
+export function sourceKey(kind: string, namespace: string | undefined, name: string): string {
+  return `${kind}/${namespace ?? ""}/${name}`;
+}

@@ -1,0 +1,238 @@
+/** The operator: informers, and a controller for each kind. */
+import type { IJob } from "kubernetes-models/batch/v1/Job";
+import { LABELS, MANAGED_BY } from "../crds/contract/names.ts";
+import { GROUP } from "../crds/common.ts";
+import { Children } from "./children.ts";
+import type { OperatorConfig } from "./config.ts";
+import type { Client } from "./kernel/client.ts";
+import { type Clock, systemClock } from "./kernel/clock.ts";
+import { ConsistencyTracker } from "./kernel/consistency.ts";
+import { Controller, type Reconcile } from "./kernel/controller.ts";
+import { EventRecorder } from "./kernel/events.ts";
+import { enqueueMapped, enqueueOwner, enqueueSelf } from "./kernel/handlers.ts";
+import { type Change, Informer } from "./kernel/informer.ts";
+import type { Logger } from "./kernel/logger.ts";
+import type { ManagedInformer } from "./kernel/manager.ts";
+import { type Identified, keyOf, type KubernetesObject, type Stored } from "./kernel/meta.ts";
+import type { Metrics } from "./kernel/metrics.ts";
+import { WorkQueue } from "./kernel/queue.ts";
+import { type Resource, Resources } from "./kernel/resource.ts";
+import { Kinds } from "./kinds.ts";
+import { BY_DEPLOYMENT, BY_SERVICE, DeploymentReconciler } from "./model-deployment/reconciler.ts";
+import { budgetRecord, deploymentRecord, serviceRecord, sliceRecord } from "./model-deployment/records.ts";
+import type { DeploymentOwner } from "./model-deployment/revision.ts";
+import { type JobLookup, sourceKey, sourceKeys } from "./model-reference.ts";
+import { optimizationJobKind, type OptimizationJobOwner } from "./optimization-job/optimization-job.ts";
+import { type PodRecord, podRecord } from "./pods/pod-record.ts";
+import type { Prober } from "./pods/prober.ts";
+import { Reports } from "./pods/reports.ts";
+import { PodDisruptionBudget } from "./resources.ts";
+import { configMapRecord, jobRecord } from "./runs/job-record.ts";
+import { RunReconciler } from "./runs/reconciler.ts";
+import { trainingJobKind, type TrainingJobOwner } from "./training-job/training-job.ts";
+
+export interface OperatorOptions {
+  readonly client: Client;
+  readonly config: OperatorConfig;
+  readonly prober: Prober;
+  /** Empty: all namespaces. */
+  readonly namespaces: readonly string[];
+  /** Name of this process, for events. */
+  readonly instance: string;
+  readonly logger: Logger;
+  readonly metrics?: Metrics | undefined;
+  readonly clock?: Clock | undefined;
+}
+
+export interface Operator {
+  readonly informers: readonly ManagedInformer[];
+  readonly controllers: readonly Controller[];
+  readonly events: EventRecorder;
+}
+
+const BY_SOURCE = "source";
+const SERVICE_NAME = "kubernetes.io/service-name";
+
+export function createOperator(options: OperatorOptions): Operator {
+  const { client, config, logger, namespaces, metrics, clock = systemClock } = options;
+  const common = { client, namespaces, logger, clock, observer: metrics?.informers };
+  const selected = { ...common, labelSelector: `${LABELS.managedBy}=${MANAGED_BY}` };
+  const source = { [BY_SOURCE]: sourceKeys };
+
+  const trainingJobs = new Informer<TrainingJobOwner>({ ...common, resource: as(Kinds.TrainingJob) });
+  const optimizationJobs = new Informer<OptimizationJobOwner>({
+    ...common,
+    resource: as(Kinds.OptimizationJob),
+    indexes: source,
+  });
+  const modelDeployments = new Informer<DeploymentOwner>({
+    ...common,
+    resource: as(Kinds.ModelDeployment),
+    indexes: source,
+  });
+  const children = {
+    configmaps: new Informer({ ...selected, resource: Resources.ConfigMap, project: configMapRecord }),
+    jobs: new Informer({ ...selected, resource: Resources.Job, project: (job: Stored<IJob>) => jobRecord(job) }),
+    pods: new Informer({
+      ...selected,
+      resource: Resources.Pod,
+      project: podRecord,
+      indexes: { [BY_DEPLOYMENT]: ({ metadata }) => labelKey(metadata, LABELS.modelDeployment) },
+    }),
+    deployments: new Informer({ ...selected, resource: Resources.Deployment, project: deploymentRecord }),
+    services: new Informer({ ...selected, resource: Resources.Service, project: serviceRecord }),
+    poddisruptionbudgets: new Informer({ ...selected, resource: PodDisruptionBudget, project: budgetRecord }),
+    endpointslices: new Informer({
+      ...selected,
+      resource: Resources.EndpointSlice,
+      project: sliceRecord,
+      indexes: { [BY_SERVICE]: ({ metadata }) => labelKey(metadata, SERVICE_NAME) },
+    }),
+  };
+
+  const consistency = { training: tracker(clock), optimization: tracker(clock), deployment: tracker(clock) };
+  const writer = (of: ConsistencyTracker) => new Children({ client, consistency: of, informers: children });
+  const reports = new Reports(options.prober, clock);
+  const events = new EventRecorder({
+    client,
+    controller: `${GROUP}/operator`,
+    instance: options.instance,
+    clock,
+    logger,
+  });
+  const shared = { client, events, reports, config, clock };
+
+  const lookup =
+    (namespace: string): JobLookup =>
+    (kind, name) =>
+      (kind === "TrainingJob" ? trainingJobs : optimizationJobs).store.get(namespace, name);
+
+  const runStores = { configMaps: children.configmaps.store, jobs: children.jobs.store, pods: children.pods.store };
+  const training = new RunReconciler(trainingJobKind(trainingJobs), {
+    ...shared,
+    consistency: consistency.training,
+    children: writer(consistency.training),
+    stores: runStores,
+  });
+  const optimization = new RunReconciler(optimizationJobKind(optimizationJobs, lookup), {
+    ...shared,
+    consistency: consistency.optimization,
+    children: writer(consistency.optimization),
+    stores: runStores,
+  });
+  const deployment = new DeploymentReconciler({
+    ...shared,
+    consistency: consistency.deployment,
+    children: writer(consistency.deployment),
+    informer: modelDeployments,
+    lookup,
+    stores: {
+      ...runStores,
+      deployments: children.deployments.store,
+      services: children.services.store,
+      budgets: children.poddisruptionbudgets.store,
+      slices: children.endpointslices.store,
+    },
+  });
+
+  const queueOf = (name: string) => new WorkQueue({ name, clock, observer: metrics?.queue(name) });
+  const queues = {
+    trainingjob: queueOf("trainingjob"),
+    optimizationjob: queueOf("optimizationjob"),
+    modeldeployment: queueOf("modeldeployment"),
+  };
+  const controllerOfKind = (name: keyof typeof queues, reconcile: Reconcile, of: ConsistencyTracker) =>
+    new Controller({
+      name,
+      queue: queues[name],
+      reconcile,
+      consistency: of,
+      clock,
+      logger,
+      metrics: metrics?.controller(name),
+    });
+
+  trainingJobs.onChange(enqueueSelf(queues.trainingjob));
+  optimizationJobs.onChange(enqueueSelf(queues.optimizationjob));
+  modelDeployments.onChange(enqueueSelf(queues.modeldeployment));
+
+  const toTraining = enqueueOwner<Identified>(queues.trainingjob, Kinds.TrainingJob);
+  const toOptimization = enqueueOwner<Identified>(queues.optimizationjob, Kinds.OptimizationJob);
+  const toDeployment = enqueueOwner<Identified>(queues.modeldeployment, Kinds.ModelDeployment);
+  for (const handler of [toTraining, toOptimization, toDeployment]) children.configmaps.onChange(handler);
+  for (const handler of [toTraining, toOptimization]) children.jobs.onChange(handler);
+  children.deployments.onChange(toDeployment);
+  children.services.onChange(toDeployment);
+  children.poddisruptionbudgets.onChange(toDeployment);
+
+  children.pods.onChange(enqueueMapped(queues.trainingjob, ({ metadata }) => labelKey(metadata, LABELS.trainingJob)));
+  children.pods.onChange(
+    enqueueMapped(queues.optimizationjob, ({ metadata }) => labelKey(metadata, LABELS.optimizationJob)),
+  );
+  children.pods.onChange(
+    enqueueMapped(queues.modeldeployment, ({ metadata }) => labelKey(metadata, LABELS.modelDeployment)),
+  );
+  children.pods.onChange(({ after, before }: Change<PodRecord>) => {
+    if (after === undefined && before !== undefined) reports.forget(before.metadata.uid);
+  });
+  children.endpointslices.onChange(
+    enqueueMapped(queues.modeldeployment, ({ metadata }) => labelKey(metadata, SERVICE_NAME)),
+  );
+
+  /** Those who follow a job learn of its new artefact, and of its coming and going. */
+  const follow = (kind: "TrainingJob" | "OptimizationJob") => (change: Change<Identified & SourceStatus>) => {
+    const { before, after } = change;
+    const record = after ?? before;
+    if (record === undefined || (before && after && sourceText(before) === sourceText(after))) return;
+    const key = sourceKey(kind, record.metadata.namespace, record.metadata.name);
+    for (const follower of optimizationJobs.store.byIndex(BY_SOURCE, key))
+      queues.optimizationjob.add(keyOfRecord(follower));
+    for (const follower of modelDeployments.store.byIndex(BY_SOURCE, key))
+      queues.modeldeployment.add(keyOfRecord(follower));
+  };
+  trainingJobs.onChange(follow("TrainingJob"));
+  optimizationJobs.onChange(follow("OptimizationJob"));
+
+  return {
+    informers: [trainingJobs, optimizationJobs, modelDeployments, ...Object.values(children)],
+    controllers: [
+      controllerOfKind("trainingjob", (key, context) => training.reconcile(key, context), consistency.training),
+      controllerOfKind(
+        "optimizationjob",
+        (key, context) => optimization.reconcile(key, context),
+        consistency.optimization,
+      ),
+      controllerOfKind("modeldeployment", (key, context) => deployment.reconcile(key, context), consistency.deployment),
+    ],
+    events,
+  };
+}
+
+interface SourceStatus {
+  readonly status?:
+    | { readonly artefact?: { readonly digest: string } | undefined; readonly state?: string | undefined }
+    | undefined;
+}
+
+/** What followers look at. */
+function sourceText({ status }: SourceStatus): string {
+  return `${status?.artefact?.digest ?? ""} ${status?.state ?? ""}`;
+}
+
+function keyOfRecord({ metadata }: Identified): string {
+  return keyOf(metadata.namespace, metadata.name);
+}
+
+function labelKey({ namespace, labels }: Identified["metadata"], label: string): string[] {
+  const name = labels?.[label];
+  return name === undefined ? [] : [keyOf(namespace, name)];
+}
+
+function tracker(clock: Clock): ConsistencyTracker {
+  return new ConsistencyTracker({ clock });
+}
+
+/** What the API server returns is more certain than what one sends. */
+function as<T extends KubernetesObject>(resource: Resource<KubernetesObject>): Resource<T> {
+  return resource as Resource<T>;
+}

@@ -1,0 +1,81 @@
+/** What the operator keeps of a pod. */
+import type { IPod } from "kubernetes-models/v1/Pod";
+import type { Identified, Stored } from "../kernel/meta.ts";
+import { CONTAINER } from "./template.ts";
+
+export interface Ended {
+  readonly exitCode: number;
+  readonly reason?: string | undefined;
+  readonly message?: string | undefined;
+  readonly finishedAt?: string | undefined;
+}
+
+export interface PodRecord extends Identified {
+  readonly createdAt: string;
+  readonly phase: string;
+  /** Such as Evicted. */
+  readonly reason?: string | undefined;
+  readonly ip?: string | undefined;
+  readonly image: string;
+  readonly ready: boolean;
+  /** Since when it is ready; RFC 3339. */
+  readonly readySince?: string | undefined;
+  /** Why the scheduler has no node for it. */
+  readonly unschedulable?: string | undefined;
+  readonly running: boolean;
+  /** When the container started last; RFC 3339. */
+  readonly startedAt?: string | undefined;
+  readonly restarts: number;
+  readonly waiting?: { readonly reason: string; readonly message: string } | undefined;
+  readonly ended?: Ended | undefined;
+  /** How the container ended before it was started again. */
+  readonly endedBefore?: Ended | undefined;
+  /** The pod is, or was, taken away by a disruption. */
+  readonly disrupted: boolean;
+}
+
+export function podRecord(pod: Stored<IPod>): PodRecord {
+  const { name, namespace, uid, resourceVersion, labels, ownerReferences, deletionTimestamp } = pod.metadata;
+  const status = pod.status ?? {};
+  const container = status.containerStatuses?.find((candidate) => candidate.name === CONTAINER);
+  const condition = (type: string) => status.conditions?.find((candidate) => candidate.type === type);
+  const scheduled = condition("PodScheduled");
+  const ready = condition("Ready");
+  const waiting = container?.state?.waiting;
+  const running = container?.state?.running;
+  return {
+    metadata: present({ name, namespace, uid, resourceVersion, labels, ownerReferences, deletionTimestamp }),
+    createdAt: pod.metadata.creationTimestamp ?? "",
+    phase: status.phase ?? "Pending",
+    reason: status.reason,
+    ip: status.podIP,
+    image: pod.spec?.containers.find((candidate) => candidate.name === CONTAINER)?.image ?? "",
+    ready: ready?.status === "True" && deletionTimestamp === undefined,
+    readySince: ready?.status === "True" ? ready.lastTransitionTime : undefined,
+    unschedulable:
+      scheduled?.status === "False" && scheduled.reason === "Unschedulable" ? (scheduled.message ?? "") : undefined,
+    running: running !== undefined,
+    startedAt: running?.startedAt ?? container?.state?.terminated?.startedAt,
+    restarts: container?.restartCount ?? 0,
+    waiting: waiting && { reason: waiting.reason ?? "", message: waiting.message ?? "" },
+    ended: ended(container?.state?.terminated),
+    endedBefore: ended(container?.lastState?.terminated),
+    disrupted: condition("DisruptionTarget")?.status === "True",
+  };
+}
+
+function ended(state: Ended | undefined): Ended | undefined {
+  if (state === undefined) return undefined;
+  const { exitCode, reason, message, finishedAt } = state;
+  return { exitCode, reason, message, finishedAt };
+}
+
+type Defined<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
+  [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;
+};
+
+/** Leaves absent members out. */
+export function present<T extends object>(object: T): Defined<T> {
+  // Only undefined members are removed.
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as Defined<T>;
+}

@@ -1,0 +1,154 @@
+/** The one builder of pods: whatever the operator runs passes the restricted Pod Security Standard. */
+import { dirname } from "node:path/posix";
+import type { Gpu, PodOverrides, Resources } from "../../crds/common.ts";
+import { ENV, LABELS, MANAGED_BY, PATHS } from "../../crds/contract/names.ts";
+import type { Run } from "../../crds/contract/run.ts";
+import { gpuClaims, gpuLimits, gpuTolerations, withProducts } from "./gpu.ts";
+import type { Container, PodSpec, PodTemplate, Volume, VolumeMount } from "./types.ts";
+import { claimMounts } from "./uris.ts";
+
+/** Name of the only container. */
+export const CONTAINER = "runtime";
+export const JOB_FILE = "job.json";
+
+/** Owner of files on volumes; any user but root would do. */
+const USER = 65532;
+
+export interface PodRequest {
+  /** What the pod is told to do. */
+  readonly run: Run;
+  /** Name of the ConfigMap that holds `job.json`. */
+  readonly configMap: string;
+  readonly image: string;
+  /** Labels that the pod's owner finds it by. */
+  readonly labels: Readonly<Record<string, string>>;
+  readonly gpu?: Gpu | undefined;
+  readonly resources?: Resources | undefined;
+  readonly pod?: PodOverrides | undefined;
+  /** Requests of resources that `resources` does not name. */
+  readonly defaultRequests: Readonly<Record<string, string>>;
+  /** What differs between jobs and serving pods. */
+  readonly container?: Partial<Container>;
+  readonly spec?: Partial<PodSpec>;
+}
+
+const COMMANDS = { TrainingRun: "train", OptimizationRun: "optimize", ServingRun: "serve" } as const;
+
+export function podTemplate(request: PodRequest): PodTemplate {
+  const { labels = {}, annotations } = request.pod ?? {};
+  return {
+    metadata: {
+      labels: { ...labels, ...request.labels, [LABELS.managedBy]: MANAGED_BY, [LABELS.name]: "modelwright-runtime" },
+      ...(annotations === undefined ? {} : { annotations }),
+    },
+    spec: podSpec(request),
+  };
+}
+
+function podSpec(request: PodRequest): PodSpec {
+  const { run, configMap, gpu, pod = {} } = request;
+  const { resourceClaims } = gpuClaims(gpu);
+  // The shape of affinity is checked by the API server when the pod's owner is created.
+  const affinity = withProducts(pod.affinity, gpu?.products);
+  const tolerations = [...(pod.tolerations ?? []), ...gpuTolerations(gpu)];
+  return withoutUndefined({
+    ...request.spec,
+    automountServiceAccountToken: false,
+    enableServiceLinks: false,
+    securityContext: {
+      runAsNonRoot: true,
+      runAsUser: USER,
+      runAsGroup: USER,
+      fsGroup: USER,
+      // A large volume is not walked at every start when its root already belongs to the group.
+      fsGroupChangePolicy: "OnRootMismatch",
+      seccompProfile: { type: "RuntimeDefault" },
+    },
+    nodeSelector: pod.nodeSelector,
+    tolerations: tolerations.length === 0 ? undefined : tolerations.map(withoutUndefined),
+    affinity,
+    priorityClassName: pod.priorityClassName,
+    serviceAccountName: pod.serviceAccountName,
+    runtimeClassName: pod.runtimeClassName,
+    schedulerName: pod.schedulerName,
+    imagePullSecrets: pod.imagePullSecrets,
+    resourceClaims,
+    containers: [container(request)],
+    volumes: volumes(run, configMap),
+  });
+}
+
+function container(request: PodRequest): Container {
+  const { run, image, gpu, resources = {}, pod = {} } = request;
+  const { claims } = gpuClaims(gpu);
+  return {
+    ...request.container,
+    name: CONTAINER,
+    image,
+    args: [COMMANDS[run.kind], "--job", PATHS.job],
+    env: [...threads(resources), ...(pod.env ?? [])],
+    resources: {
+      limits: { ...amounts(resources.limits), ...gpuLimits(gpu) },
+      requests: { ...defaultRequests(request), ...amounts(resources.requests) },
+      ...(claims === undefined ? {} : { claims }),
+    },
+    securityContext: {
+      runAsNonRoot: true,
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ["ALL"] },
+    },
+    // Never the log: it may hold more than the message that the runtime has checked.
+    terminationMessagePolicy: "File",
+    volumeMounts: volumeMounts(run),
+  };
+}
+
+/** Without a limit the engine takes what the node has. */
+function threads(resources: Resources): NonNullable<Container["env"]> {
+  if (resources.limits?.["cpu"] === undefined) return [];
+  const resourceFieldRef = { containerName: CONTAINER, resource: "limits.cpu", divisor: "1" };
+  return [{ name: ENV.threads, valueFrom: { resourceFieldRef } }];
+}
+
+function amounts(quantities: Resources["limits"]): Record<string, string> {
+  return Object.fromEntries(Object.entries(quantities ?? {}).map(([name, amount]) => [name, String(amount)]));
+}
+
+/** A limit without a request is the request: no default may come between. */
+function defaultRequests({ resources, defaultRequests }: PodRequest): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(defaultRequests).filter(([name]) => resources?.limits?.[name] === undefined),
+  );
+}
+
+function volumes(run: Run, configMap: string): Volume[] {
+  return [
+    { name: "job", configMap: { name: configMap, items: [{ key: JOB_FILE, path: JOB_FILE }] } },
+    { name: "scratch", emptyDir: {} },
+    ...claimMounts(run).map(({ claim }, index) => ({
+      name: `claim-${index}`,
+      persistentVolumeClaim: { claimName: claim },
+    })),
+  ];
+}
+
+function volumeMounts(run: Run): VolumeMount[] {
+  return [
+    { name: "job", mountPath: dirname(PATHS.job), readOnly: true },
+    { name: "scratch", mountPath: PATHS.scratch },
+    ...claimMounts(run).map(({ claim, readOnly }, index) => ({
+      name: `claim-${index}`,
+      mountPath: `${PATHS.volumes}/${claim}`,
+      ...(readOnly ? { readOnly } : {}),
+    })),
+  ];
+}
+
+type Defined<T> = { [K in keyof T]: Exclude<T[K], undefined> };
+
+/** An absent field stays absent in the API. */
+function withoutUndefined<T extends object>(object: T): Defined<T> {
+  // Only undefined members are removed.
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as Defined<T>;
+}

@@ -1,0 +1,40 @@
+/** All that the operator may do, as rules of a ClusterRole, or of Roles where it watches some namespaces only. */
+
+export interface Rule {
+  readonly apiGroups: readonly string[];
+  readonly resources: readonly string[];
+  readonly verbs: readonly string[];
+}
+
+const WATCH = ["get", "list", "watch"] as const;
+const CHILD = [...WATCH, "create", "patch", "delete"] as const;
+
+/** In the namespaces that it watches. Nothing on Secrets. */
+export const rules: readonly Rule[] = [
+  { apiGroups: ["modelwright.dev"], resources: ["trainingjobs", "optimizationjobs", "modeldeployments"], verbs: WATCH },
+  {
+    apiGroups: ["modelwright.dev"],
+    resources: ["trainingjobs/status", "optimizationjobs/status", "modeldeployments/status"],
+    verbs: ["patch"],
+  },
+  {
+    // The right to make an owner reference with blockOwnerDeletion, where the cluster asks for it.
+    apiGroups: ["modelwright.dev"],
+    resources: ["trainingjobs/finalizers", "optimizationjobs/finalizers", "modeldeployments/finalizers"],
+    verbs: ["update"],
+  },
+  { apiGroups: [""], resources: ["configmaps", "services"], verbs: CHILD },
+  { apiGroups: [""], resources: ["pods"], verbs: [...WATCH, "delete"] },
+  // Core events tell why a Job has no pods.
+  { apiGroups: [""], resources: ["events"], verbs: ["list"] },
+  { apiGroups: ["events.k8s.io"], resources: ["events"], verbs: ["create", "patch"] },
+  { apiGroups: ["batch"], resources: ["jobs"], verbs: CHILD },
+  { apiGroups: ["apps"], resources: ["deployments"], verbs: CHILD },
+  { apiGroups: ["policy"], resources: ["poddisruptionbudgets"], verbs: CHILD },
+  { apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs: WATCH },
+];
+
+/** In its own namespace: leader election. */
+export const leaseRules: readonly Rule[] = [
+  { apiGroups: ["coordination.k8s.io"], resources: ["leases"], verbs: ["get", "create", "update", "patch"] },
+];

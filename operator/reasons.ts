@@ -1,0 +1,87 @@
+/** The closed lists of reasons in conditions, failures and events. */
+import { type FailureReason, FAILURE_REASONS } from "../crds/contract/exit-code.ts";
+
+/** Why something failed or waits, as the operator sees it, besides what the runtime reports. */
+const OBSERVED_FAILURES = [
+  "ImagePullFailed",
+  "ContainerCannotStart",
+  "CrashLoop",
+  "PodFailed",
+  "Unschedulable",
+  "WaitingForGpu",
+  "ClaimNotFound",
+  "ClaimUnbound",
+  "DeadlineExceeded",
+  "ProgressDeadlineExceeded",
+  "QuotaExceeded",
+  "AdmissionRefused",
+  "NameConflict",
+  "ResultMissing",
+] as const;
+
+export const FAILURES = [...FAILURE_REASONS, ...OBSERVED_FAILURES] as const;
+
+/** Reasons of conditions that are no failure. */
+export const PHASES = [
+  "Pending",
+  "Starting",
+  "Running",
+  "Loading",
+  "Succeeded",
+  "Suspended",
+  "NotSuspended",
+  "WaitingForModel",
+  "Serving",
+  "Scaling",
+  "Updating",
+  "UpdateFailed",
+  "ScaledToZero",
+] as const;
+
+export const EVENTS = [
+  "RevisionCreated",
+  "ModelLoaded",
+  "Promoted",
+  "RolledBack",
+  "ScaledUp",
+  "ScaledDown",
+  "WaitingForGpu",
+  "TrainingStarted",
+  "OptimizationStarted",
+  "Suspended",
+  "Resumed",
+  "ArtefactWritten",
+  "GuardMissed",
+  "InvalidSpec",
+  "DataRejected",
+  "NameConflict",
+  "Failed",
+] as const;
+
+export type ObservedFailure = FailureReason | (typeof OBSERVED_FAILURES)[number];
+export type Reason = ObservedFailure | (typeof PHASES)[number];
+export type EventReason = (typeof EVENTS)[number];
+
+/** A failure, or what is waited for. The message names the remedy and never quotes data. */
+export interface Failure {
+  readonly reason: ObservedFailure;
+  readonly message: string;
+  readonly exitCode?: number | undefined;
+  /** RFC 3339; when it is known. */
+  readonly time?: string | undefined;
+}
+
+/** What users read with kubectl describe. */
+export interface Note {
+  readonly type: "Normal" | "Warning";
+  readonly reason: EventReason;
+  readonly message: string;
+}
+
+/** The event of a failure: its own reason where the list has it, else Failed. */
+export function failureNote(failure: Failure): Note {
+  const own = EVENTS.find((reason) => reason === failure.reason);
+  return own === undefined
+    ? { type: "Warning", reason: "Failed", message: `${failure.reason}: ${failure.message}` }
+    : { type: "Warning", reason: own, message: failure.message };
+}

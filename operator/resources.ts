@@ -1,0 +1,21 @@
+/** Kinds of Kubernetes that the kernel's list lacks. */
+import type { IPodDisruptionBudget } from "kubernetes-models/policy/v1/PodDisruptionBudget";
+import type { IEvent } from "kubernetes-models/v1/Event";
+import { customResource } from "./kernel/resource.ts";
+
+/** Events as the Job controller writes them. */
+export const CoreEvent = customResource<IEvent>({
+  group: "",
+  version: "v1",
+  plural: "events",
+  kind: "Event",
+  namespaced: true,
+});
+
+export const PodDisruptionBudget = customResource<IPodDisruptionBudget>({
+  group: "policy",
+  version: "v1",
+  plural: "poddisruptionbudgets",
+  kind: "PodDisruptionBudget",
+  namespaced: true,
+});

@@ -1,0 +1,98 @@
+/** The ConfigMap and the Job of a run. */
+import type { IJob } from "kubernetes-models/batch/v1/Job";
+import type { IConfigMap } from "kubernetes-models/v1/ConfigMap";
+import { canonicalJson, shortHash } from "../../crds/contract/canonical.ts";
+import { EXIT, NOT_RETRIED } from "../../crds/contract/exit-code.ts";
+import { LABELS, MANAGED_BY } from "../../crds/contract/names.ts";
+import type { OptimizationRun, TrainingRun } from "../../crds/contract/run.ts";
+import type { OptimizationJob } from "../../crds/optimization-job.ts";
+import type { TrainingJob } from "../../crds/training-job.ts";
+import type { OperatorConfig } from "../config.ts";
+import { Kinds } from "../kinds.ts";
+import { controllerReference, type KubernetesObject } from "../kernel/meta.ts";
+import { CONTAINER, JOB_FILE, podTemplate } from "../pods/template.ts";
+import { RUN_ANNOTATIONS } from "./names.ts";
+
+export type JobOwner = (TrainingJob | OptimizationJob) & {
+  metadata: { name: string; namespace: string; uid: string; generation: number };
+};
+export type JobRun = TrainingRun | OptimizationRun;
+
+/** Hashes of what a Job is made from, without what the operator's own version or configuration adds. */
+export function attemptOf({ spec }: JobOwner): { attempt: string; template: string } {
+  const { runtime, gpu, resources, pod, activeDeadlineSeconds, backoffLimit } = spec;
+  const template = { image: runtime.image, gpu, resources, pod };
+  return {
+    template: shortHash(template),
+    attempt: shortHash({ template, activeDeadlineSeconds, backoffLimit }),
+  };
+}
+
+function labelsOf(owner: JobOwner, run: JobRun): Record<string, string> {
+  const kind = owner.kind === "TrainingJob" ? LABELS.trainingJob : LABELS.optimizationJob;
+  return { [LABELS.managedBy]: MANAGED_BY, [kind]: owner.metadata.name, [LABELS.run]: run.job.run };
+}
+
+function metadata(owner: JobOwner, run: JobRun, annotations: Record<string, string>) {
+  return {
+    name: run.job.run,
+    namespace: owner.metadata.namespace,
+    labels: labelsOf(owner, run),
+    annotations,
+    ownerReferences: [controllerReference<KubernetesObject>(Kinds[owner.kind], owner)],
+  };
+}
+
+export function runConfigMap(owner: JobOwner, run: JobRun) {
+  const { attempt } = attemptOf(owner);
+  return {
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: metadata(owner, run, { [RUN_ANNOTATIONS.attempt]: attempt }),
+    immutable: true,
+    data: { [JOB_FILE]: canonicalJson(run) },
+  } satisfies IConfigMap;
+}
+
+/** What ends a Job at once and what does not count against its tries, from the table of exit codes. */
+const POD_FAILURE_POLICY = {
+  rules: [
+    {
+      action: "FailJob",
+      onExitCodes: { containerName: CONTAINER, operator: "In", values: [...NOT_RETRIED].toSorted((a, b) => a - b) },
+    },
+    { action: "Ignore", onExitCodes: { containerName: CONTAINER, operator: "In", values: [EXIT.terminated] } },
+    { action: "Ignore", onPodConditions: [{ type: "DisruptionTarget", status: "True" }] },
+  ],
+} satisfies NonNullable<NonNullable<IJob["spec"]>["podFailurePolicy"]>;
+
+/**
+ * The Job of a run. It has no ttlSecondsAfterFinished: that is added once the result is recorded, so that no
+ * result goes with its pod.
+ */
+export function runJob(owner: JobOwner, run: JobRun, config: OperatorConfig) {
+  const { spec } = owner;
+  const { attempt, template } = attemptOf(owner);
+  return {
+    apiVersion: "batch/v1",
+    kind: "Job",
+    metadata: metadata(owner, run, { [RUN_ANNOTATIONS.attempt]: attempt, [RUN_ANNOTATIONS.template]: template }),
+    spec: {
+      suspend: spec.suspend,
+      backoffLimit: spec.backoffLimit,
+      ...(spec.activeDeadlineSeconds === undefined ? {} : { activeDeadlineSeconds: spec.activeDeadlineSeconds }),
+      podFailurePolicy: POD_FAILURE_POLICY,
+      template: podTemplate({
+        run,
+        configMap: run.job.run,
+        image: spec.runtime.image ?? config.runtimeImage,
+        labels: labelsOf(owner, run),
+        gpu: spec.gpu,
+        resources: spec.resources,
+        pod: spec.pod,
+        defaultRequests: config.requests,
+        spec: { restartPolicy: "Never" },
+      }),
+    },
+  } satisfies IJob;
+}

@@ -1,0 +1,93 @@
+/** What has to be written so that the run that the spec asks for is under way, once. */
+import { Resources } from "../kernel/resource.ts";
+import { identityOf, type Write } from "../writes.ts";
+import type { JobRecord } from "./job-record.ts";
+import { RUN_ANNOTATIONS } from "./names.ts";
+import { attemptOf, runConfigMap, runJob } from "./objects.ts";
+import { currentJob, type ObservedRun, recorded } from "./observed.ts";
+import { isLost } from "./verdict.ts";
+
+export function planRun(observed: ObservedRun): Write[] {
+  return [...superseded(observed), ...configMap(observed), ...job(observed)];
+}
+
+/** Jobs and ConfigMaps of former specs. Their artefacts stay. */
+function superseded({ run, jobs, configMaps }: ObservedRun): Write[] {
+  const former = <T extends JobRecord | ObservedRun["configMaps"][number]>(records: readonly T[]) =>
+    records.filter(({ metadata }) => metadata.name !== run.job.run && metadata.deletionTimestamp === undefined);
+  return [
+    ...former(jobs).map((job) => ({ verb: "delete", resource: Resources.Job, metadata: identityOf(job) }) as const),
+    ...former(configMaps).map(
+      (map) => ({ verb: "delete", resource: Resources.ConfigMap, metadata: identityOf(map) }) as const,
+    ),
+  ];
+}
+
+function configMap(observed: ObservedRun): Write[] {
+  const { owner, run, configMaps } = observed;
+  const map = configMaps.find(({ metadata }) => metadata.name === run.job.run);
+  if (map === undefined) return [{ verb: "create", resource: Resources.ConfigMap, object: runConfigMap(owner, run) }];
+  const attempt = currentJob(observed)?.metadata.annotations?.[RUN_ANNOTATIONS.attempt];
+  if (attempt === undefined || map.metadata.annotations?.[RUN_ANNOTATIONS.attempt] === attempt) return [];
+  // Remembers the last attempt for the time after its Job has gone.
+  const patch = { metadata: { annotations: { [RUN_ANNOTATIONS.attempt]: attempt } } };
+  return [{ verb: "patch", resource: Resources.ConfigMap, metadata: identityOf(map), patch }];
+}
+
+function job(observed: ObservedRun): Write[] {
+  const job = currentJob(observed);
+  if (job === undefined) return wantsAttempt(observed) ? [create(observed)] : [];
+  // A new one of this name can only come when it has gone.
+  if (job.metadata.deletionTimestamp !== undefined) return [];
+  if (mustGo(observed, job)) return [{ verb: "delete", resource: Resources.Job, metadata: identityOf(job) }];
+  return adjust(observed, job);
+}
+
+function create({ owner, run, config }: ObservedRun): Write {
+  return { verb: "create", resource: Resources.Job, object: runJob(owner, run, config) };
+}
+
+/** A recorded result stands, but a failed run is tried again when the user changed what may have made it fail. */
+function wantsAttempt(observed: ObservedRun): boolean {
+  const { owner, run, configMaps } = observed;
+  const result = recorded(observed);
+  if (result === undefined) return true;
+  if (result === "Succeeded") return false;
+  const map = configMaps.find(({ metadata }) => metadata.name === run.job.run);
+  return map !== undefined && map.metadata.annotations?.[RUN_ANNOTATIONS.attempt] !== attemptOf(owner).attempt;
+}
+
+function mustGo(observed: ObservedRun, job: JobRecord): boolean {
+  if (job.complete) return isLost(observed, job);
+  const { attempt, template } = attemptOf(observed.owner);
+  const annotations = job.metadata.annotations ?? {};
+  if (job.failure === undefined) return annotations[RUN_ANNOTATIONS.template] !== template;
+  return recorded(observed) === "Failed" && annotations[RUN_ANNOTATIONS.attempt] !== attempt;
+}
+
+/** Brings the fields that a Job can change in line with the spec. */
+function adjust(observed: ObservedRun, job: JobRecord): Write[] {
+  const { spec } = observed.owner;
+  const finished = job.complete || job.failure !== undefined;
+  const wanted: Record<string, unknown> = finished
+    ? recorded(observed) === undefined
+      ? {}
+      : { ttlSecondsAfterFinished: spec.ttlSecondsAfterFinished }
+    : { suspend: spec.suspend, activeDeadlineSeconds: spec.activeDeadlineSeconds, backoffLimit: spec.backoffLimit };
+  const held: Record<string, unknown> = { ...job };
+  const changes = Object.entries(wanted).filter(([field, value]) => held[field] !== value);
+  if (changes.length === 0) return [];
+  const { attempt } = attemptOf(observed.owner);
+  return [
+    {
+      verb: "patch",
+      resource: Resources.Job,
+      metadata: identityOf(job),
+      patch: {
+        ...(finished ? {} : { metadata: { annotations: { [RUN_ANNOTATIONS.attempt]: attempt } } }),
+        // A merge patch removes what is null.
+        spec: Object.fromEntries(changes.map(([field, value]) => [field, value ?? null])),
+      },
+    },
+  ];
+}
