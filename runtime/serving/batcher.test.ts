@@ -1,35 +1,8 @@
 import fc from "fast-check";
 import { Batcher } from "./batcher.ts";
-import type { Clock } from "./clock.ts";
 import { RequestError } from "./request-error.ts";
 import type { Tensor } from "./tensor.ts";
-
-class FakeClock implements Clock {
-  #now = 0;
-  readonly #timers = new Map<number, { at: number; callback: () => void }>();
-  #id = 0;
-  now() {
-    return this.#now;
-  }
-  setTimeout(callback: () => void, milliseconds: number) {
-    this.#timers.set(++this.#id, { at: this.#now + milliseconds, callback });
-    return this.#id;
-  }
-  clearTimeout(timer: NodeJS.Timeout | number) {
-    this.#timers.delete(Number(timer));
-  }
-  get pending() {
-    return this.#timers.size;
-  }
-  advance(milliseconds: number) {
-    this.#now += milliseconds;
-    for (const [id, { at, callback }] of this.#timers) {
-      if (at > this.#now) continue;
-      this.#timers.delete(id);
-      callback();
-    }
-  }
-}
+import { FakeClock, settle } from "./testing/fake-clock.ts";
 
 /** An engine whose computations end when the test says so; it adds one to every value. */
 class ManualEngine {
@@ -54,10 +27,6 @@ class ManualEngine {
     finish?.();
     await settle();
   }
-}
-
-async function settle(): Promise<void> {
-  await new Promise((resolve) => setImmediate(resolve));
 }
 
 function rows(values: readonly number[], width = 1): Tensor[] {
@@ -191,12 +160,19 @@ describe("batcher", () => {
   });
 
   it("answers every accepted request once with its own rows, in order, within its bounds, whatever happens", async () => {
-    const request = fc.record({ do: fc.constant("submit" as const), rows: fc.integer({ min: 1, max: 6 }), timeout: fc.integer({ min: 1, max: 40 }) });
+    const request = fc.record({
+      do: fc.constant("submit" as const),
+      rows: fc.integer({ min: 1, max: 6 }),
+      timeout: fc.integer({ min: 1, max: 40 }),
+    });
     const step = fc.oneof(
       { weight: 5, arbitrary: request },
       { weight: 3, arbitrary: fc.record({ do: fc.constant("finish" as const) }) },
       { weight: 1, arbitrary: fc.record({ do: fc.constant("cancel" as const), which: fc.nat(20) }) },
-      { weight: 1, arbitrary: fc.record({ do: fc.constant("wait" as const), milliseconds: fc.integer({ min: 1, max: 30 }) }) },
+      {
+        weight: 1,
+        arbitrary: fc.record({ do: fc.constant("wait" as const), milliseconds: fc.integer({ min: 1, max: 30 }) }),
+      },
     );
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {

@@ -38,7 +38,9 @@ function collect(request: IncomingMessage, limit: number): Promise<Buffer> {
       chunks.length = 0;
       reject(tooLarge(limit));
     });
-    request.on("end", () => resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)));
+    request.on("end", () =>
+      resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)),
+    );
     request.on("close", () => reject(new RequestError("Cancelled", "the client has closed the request")));
     request.on("error", reject);
   });
@@ -46,7 +48,11 @@ function collect(request: IncomingMessage, limit: number): Promise<Buffer> {
 
 function tooLarge(limit: number): RequestError {
   // What is left of the body is not read, so the connection cannot carry another request.
-  return new RequestError("TooLarge", `the body is larger than ${limit} bytes; send fewer rows per request, or binary tensors`, {
-    headers: { Connection: "close" },
-  });
+  return new RequestError(
+    "TooLarge",
+    `the body is larger than ${limit} bytes; send fewer rows per request, or binary tensors`,
+    {
+      headers: { Connection: "close" },
+    },
+  );
 }

@@ -74,7 +74,10 @@ function checkServable(route: ModelRoute, model: ServedModel): ModelRoute {
 function checkModel({ model: name, version }: ModelRoute, model: ServedModel): void {
   if (name !== model.name) throw new RequestError("NotFound", `Request for unknown model: '${name}' is not found`);
   if ((version ?? MODEL_VERSION) !== MODEL_VERSION) {
-    throw new RequestError("NotFound", `Request for unknown model: '${name}' has no version ${version}; it has ${MODEL_VERSION}`);
+    throw new RequestError(
+      "NotFound",
+      `Request for unknown model: '${name}' has no version ${version}; it has ${MODEL_VERSION}`,
+    );
   }
 }
 
@@ -157,7 +160,8 @@ function predictMetadata(route: ModelRoute, model: ServedModel): Reply {
 }
 
 function modelMetadata({ name, signature }: ServedModel): unknown {
-  const tensors = (specs: readonly TensorSpec[]) => specs.map(({ name, datatype, shape }) => ({ name, datatype, shape }));
+  const tensors = (specs: readonly TensorSpec[]) =>
+    specs.map(({ name, datatype, shape }) => ({ name, datatype, shape }));
   return {
     name,
     versions: [MODEL_VERSION],

@@ -156,14 +156,30 @@ describe("infer requests", () => {
     ["ragged nesting", { inputs: inputs({ x: { data: [1, 2, 3, [4]] } }) }, "does not match its shape [2,2]"],
     ["a value of another kind", { inputs: inputs({ x: { data: [1, 2, null, 4] } }) }, "element 2 of input 'x'"],
     ["a made-up shape", { inputs: inputs({ x: { shape: [1e9, 2], data: [] } }) }, "does not match its shape"],
-    ["an unknown datatype", { inputs: inputs({ x: { datatype: "fp32" } }) }, "is no datatype of the protocol; send FP32"],
+    [
+      "an unknown datatype",
+      { inputs: inputs({ x: { datatype: "fp32" } }) },
+      "is no datatype of the protocol; send FP32",
+    ],
     ["bytes for floats", { inputs: inputs({ x: { datatype: "BYTES" } }) }, "BYTES cannot be converted"],
-    ["floats for integers", { inputs: inputs({ n: { datatype: "FP32" } }) }, "FP32 cannot be converted to it; send INT32"],
+    [
+      "floats for integers",
+      { inputs: inputs({ n: { datatype: "FP32" } }) },
+      "FP32 cannot be converted to it; send INT32",
+    ],
     ["integers for booleans", { inputs: inputs({ f: { datatype: "UINT8" } }) }, "send BOOL"],
     ["a float that overflows", { inputs: inputs({ x: { datatype: "FP64", data: [1, 2, 1e39, 4] } }) }, "element 2"],
     ["a fraction as integer", { inputs: inputs({ n: { data: [1, 2.5] } }) }, "element 1 is no INT32"],
-    ["an integer beyond its datatype", { inputs: inputs({ n: { datatype: "INT8", data: [1, 128] } }) }, "from -128 to 127"],
-    ["an integer beyond the model's", { inputs: inputs({ n: { datatype: "INT64", data: [1, 2147483648] } }) }, "element 1"],
+    [
+      "an integer beyond its datatype",
+      { inputs: inputs({ n: { datatype: "INT8", data: [1, 128] } }) },
+      "from -128 to 127",
+    ],
+    [
+      "an integer beyond the model's",
+      { inputs: inputs({ n: { datatype: "INT64", data: [1, 2147483648] } }) },
+      "element 1",
+    ],
     [
       "an integer that float32 cannot hold",
       { inputs: inputs({ x: { datatype: "INT64", data: [1, 2, 3, 16777217] } }) },
@@ -198,7 +214,9 @@ describe("infer requests", () => {
   });
 
   it.each(["abc", "-1", "1.5", ""])("refuses the header %j", (header) => {
-    expect(refusal(() => readInfer(Buffer.from("{}"), header, "m", single))).toContain(`Unable to parse ${JSON_LENGTH_HEADER}`);
+    expect(refusal(() => readInfer(Buffer.from("{}"), header, "m", single))).toContain(
+      `Unable to parse ${JSON_LENGTH_HEADER}`,
+    );
   });
 
   it("refuses a header beyond the body, and bodies that are not JSON with advice on NaN", () => {
@@ -209,7 +227,12 @@ describe("infer requests", () => {
 
   it("is refused or read, never anything else, whatever the document", () => {
     const datatype = fc.constantFrom("FP32", "INT64", "BOOL", "FP16", "BYTES", "toString");
-    const input = fc.record({ name: fc.constantFrom("x", "y"), shape: fc.json().map(parse), datatype, data: fc.json().map(parse) });
+    const input = fc.record({
+      name: fc.constantFrom("x", "y"),
+      shape: fc.json().map(parse),
+      datatype,
+      data: fc.json().map(parse),
+    });
     fc.assert(
       fc.property(fc.array(input, { maxLength: 2 }), (inputs) => {
         try {
@@ -233,7 +256,7 @@ describe("infer answers", () => {
   const asBytes = (name: string) => ({ name, binary: true });
 
   it("is plain JSON when nothing is binary, and echoes the id", () => {
-    const { headers, body } = writeInfer({ name: "m" }, { id: "a\"b", outputs: [asJson("k"), asJson("y")] }, [y, k]);
+    const { headers, body } = writeInfer({ name: "m" }, { id: 'a"b', outputs: [asJson("k"), asJson("y")] }, [y, k]);
     expect(headers).toEqual({ "Content-Type": "application/json" });
     expect(body.toString()).toBe(
       String.raw`{"model_name":"m","id":"a\"b","outputs":[{"name":"k","datatype":"INT32","shape":[2],"data":[7,-8]},{"name":"y","datatype":"FP32","shape":[1,2],"data":[0.1,2.0]}]}`,
@@ -250,7 +273,10 @@ describe("infer answers", () => {
     const length = Number(headers[JSON_LENGTH_HEADER]);
     expect(headers["Content-Type"]).toBe("application/octet-stream");
     expect(parse(body.subarray(0, length).toString())).toMatchObject({
-      outputs: [{ name: "y", parameters: { binary_data_size: 8 } }, { name: "k", data: [7, -8] }],
+      outputs: [
+        { name: "y", parameters: { binary_data_size: 8 } },
+        { name: "k", data: [7, -8] },
+      ],
     });
     expect(body.length).toBe(length + 8);
     expect(body.readFloatLE(length + 4)).toBe(2);

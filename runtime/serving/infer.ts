@@ -112,7 +112,8 @@ function readOutputs(
   if (outputs.length === 0) return signature.outputs.map(({ name }) => ({ name, binary: all }));
   const seen = new Set<string>();
   return outputs.map((output: unknown) => {
-    if (!isObject(output) || typeof output["name"] !== "string") refuse("each of 'outputs' must be an object with a name");
+    if (!isObject(output) || typeof output["name"] !== "string")
+      refuse("each of 'outputs' must be an object with a name");
     const { name } = output;
     if (!signature.outputs.some((spec) => spec.name === name)) {
       refuse(`unexpected inference output '${name}' for model '${model}'`);
@@ -147,7 +148,9 @@ function readInputs(
     if (input.bytes === undefined) data = readJsonData(input);
     else {
       if (input.bytes > rest.length) {
-        refuse(`unexpected size for input '${name}', expecting ${input.bytes - rest.length} additional bytes for model '${model}'`);
+        refuse(
+          `unexpected size for input '${name}', expecting ${input.bytes - rest.length} additional bytes for model '${model}'`,
+        );
       }
       data = readBytes(rest.subarray(0, input.bytes), input, input.wire, input.spec, model);
       rest = rest.subarray(input.bytes);
@@ -156,7 +159,9 @@ function readInputs(
   }
   if (rest.length > 0) refuse(`unexpected additional input data for model '${model}'`);
   return signature.inputs.map(
-    ({ name }) => byName.get(name) ?? refuse(`expected ${signature.inputs.length} inputs, '${name}' is missing for model '${model}'`),
+    ({ name }) =>
+      byName.get(name) ??
+      refuse(`expected ${signature.inputs.length} inputs, '${name}' is missing for model '${model}'`),
   );
 }
 
@@ -281,7 +286,9 @@ function jsonData({ name, datatype, data }: Tensor): string {
   const items: string[] = [];
   for (const value of data) {
     if (!Number.isFinite(value)) {
-      refuse(`output '${name}' holds NaN or Infinity, which JSON cannot carry; ask for it with "parameters":{"binary_data":true}`);
+      refuse(
+        `output '${name}' holds NaN or Infinity, which JSON cannot carry; ask for it with "parameters":{"binary_data":true}`,
+      );
     }
     items.push(scalarText(value, datatype));
   }

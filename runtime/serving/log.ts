@@ -12,7 +12,9 @@ export interface Log {
 export function createLog(level: string): Log {
   const logger = winston.createLogger({
     level,
-    format: winston.format.combine(winston.format.timestamp({ alias: "time" }), winston.format.json()),
+    format: winston.format.printf(({ level, message, ...fields }) =>
+      JSON.stringify({ time: new Date().toISOString(), level, message, ...fields }),
+    ),
     transports: [new winston.transports.Stream({ stream: process.stderr })],
   });
   return {

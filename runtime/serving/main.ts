@@ -53,6 +53,7 @@ class Serving {
   readonly #cleanups: (() => Promise<void>)[] = [];
   #progress: ServingProgress = { kind: "ServingProgress", revision: "", state: "Loading", model: { uri: "" } };
   #model: ServedModel | undefined;
+  #closed = false;
 
   constructor(log: Log) {
     this.#log = log;
@@ -62,7 +63,8 @@ class Serving {
     const { uri, revision } = options;
     this.#progress = { ...this.#progress, revision, model: { uri } };
     const stop = stopSignal();
-    this.#cleanups.push(() => Promise.resolve(stop.release()));
+    this.#log.info("starting", { name: options.name, uri, engine: options.compute.engine });
+    this.#atClose(() => Promise.resolve(stop.release()));
     const management = await startManagement({
       port: options.managementPort,
       ...(options.host === undefined ? {} : { host: options.host }),
@@ -72,7 +74,7 @@ class Serving {
       load: () => (this.#model === undefined ? {} : this.#metrics.load(this.#model)),
       registry: this.#registry,
     }).catch(portTaken("--management-port", options.managementPort));
-    this.#cleanups.push(() => management.close());
+    this.#atClose(() => management.close());
 
     const started = await Promise.race([this.#start(options), stop.signalled]);
     if (typeof started === "string") {
@@ -84,6 +86,7 @@ class Serving {
       name: model.name,
       port,
       managementPort: management.port,
+      enginePid: model.enginePid,
       ...(model.loaded?.why === undefined ? {} : { why: model.loaded.why }),
       ...model.progress(),
     });
@@ -100,7 +103,14 @@ class Serving {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     for (const cleanup of this.#cleanups.splice(0).reverse()) await cleanup();
+  }
+
+  /** What is opened while everything is being closed is closed at once. */
+  #atClose(cleanup: () => Promise<void>): void {
+    if (this.#closed) void cleanup();
+    else this.#cleanups.push(cleanup);
   }
 
   async #start(options: ServeOptions) {
@@ -122,7 +132,7 @@ class Serving {
     });
     this.#model = model;
     this.#metrics.watch(model, this.#registry);
-    this.#cleanups.push(() => model.close());
+    this.#atClose(() => model.close());
     const server = new InferenceServer({
       model,
       identity: { version: packageJson.version },
@@ -131,7 +141,7 @@ class Serving {
       onError: (error, call) => this.#log.error("a request failed", { call, ...errorFields(error) }),
     });
     const port = await server.listen(options.port, options.host).catch(portTaken("--port", options.port));
-    this.#cleanups.push(() => server.stop(0));
+    this.#atClose(() => server.stop(0));
     await model.start();
     return { model, server, port };
   }
@@ -163,8 +173,12 @@ function stopSignal() {
 function portTaken(flag: string, port: number): (error: unknown) => never {
   return (error) => {
     if (systemCode(error) !== "EADDRINUSE" && systemCode(error) !== "EACCES") throw error;
-    throw new Failure("InvalidSpec", `port ${port} cannot be opened (${systemCode(error)}); choose another with ${flag}`, {
-      cause: error,
-    });
+    throw new Failure(
+      "InvalidSpec",
+      `port ${port} cannot be opened (${systemCode(error)}); choose another with ${flag}`,
+      {
+        cause: error,
+      },
+    );
   };
 }

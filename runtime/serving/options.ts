@@ -56,7 +56,8 @@ export async function readServeOptions(argv: readonly string[], env: NodeJS.Proc
   const threads = number("environment variable " + ENV.threads, env[ENV.threads], undefined, 1, 1024);
   const common = {
     port: number("--port", values.port, PORTS.http, 0, 65535) ?? PORTS.http,
-    managementPort: number("--management-port", values["management-port"], PORTS.management, 0, 65535) ?? PORTS.management,
+    managementPort:
+      number("--management-port", values["management-port"], PORTS.management, 0, 65535) ?? PORTS.management,
     host: values.host,
     drainMilliseconds: (number("--drain-delay", values["drain-delay"], 5, 0, 300) ?? 5) * 1000,
     threads,
@@ -101,7 +102,8 @@ async function fromFolder(dir: string, name = basename(dir), engine = "Auto") {
     throw new Failure("InvalidSpec", `--engine: ${engine} is none of Auto, TensorFlow, Wasm`);
   }
   const info = await stat(dir).catch(() => undefined);
-  if (info?.isDirectory() !== true) throw new Failure("InputMissing", `${dir} is no folder; give the folder of a model`);
+  if (info?.isDirectory() !== true)
+    throw new Failure("InputMissing", `${dir} is no folder; give the folder of a model`);
   const compute: ServingRun["compute"] = { engine };
   return { name, revision: name.slice(0, 63), compute, uri: dir, dir };
 }

@@ -129,13 +129,20 @@ describe("predict requests", () => {
 
   it("is refused or read, never anything else, whatever the body", () => {
     fc.assert(
-      fc.property(fc.oneof(fc.json(), fc.json().map((json) => `{"instances":${json}}`), fc.string()), (body) => {
-        try {
-          read(body);
-        } catch (error) {
-          expect(error).toBeInstanceOf(RequestError);
-        }
-      }),
+      fc.property(
+        fc.oneof(
+          fc.json(),
+          fc.json().map((json) => `{"instances":${json}}`),
+          fc.string(),
+        ),
+        (body) => {
+          try {
+            read(body);
+          } catch (error) {
+            expect(error).toBeInstanceOf(RequestError);
+          }
+        },
+      ),
     );
   });
 });
@@ -159,7 +166,9 @@ describe("predict answers", () => {
     const scalar: Tensor = { name: "s", datatype: "FP32", shape: [], data: new Float32Array(1) };
     const long: Tensor = { name: "l", datatype: "INT32", shape: [3], data: new Int32Array(3) };
     expect(() => writePrediction("row", [scalar])).toThrow("Tensor name: s has no shape information ");
-    expect(() => writePrediction("row", [n, long])).toThrow("Tensor name: l has inconsistent batch size: 3 expecting: 2");
+    expect(() => writePrediction("row", [n, long])).toThrow(
+      "Tensor name: l has inconsistent batch size: 3 expecting: 2",
+    );
   });
 
   it("gives back what was sent, through both formats", () => {

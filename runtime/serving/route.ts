@@ -62,7 +62,9 @@ function inferRoute(method: string, path: string): Route {
 function allow(method: string, allowed: readonly string[]): void {
   if (allowed.includes(method)) return;
   const headers = { Allow: allowed.join(", ") };
-  throw new RequestError("MethodNotAllowed", `method ${method} is not allowed here; use ${allowed.join(" or ")}`, { headers });
+  throw new RequestError("MethodNotAllowed", `method ${method} is not allowed here; use ${allowed.join(" or ")}`, {
+    headers,
+  });
 }
 
 function decode(segment: string): string {

@@ -82,7 +82,8 @@ export class ServedModel {
   }
 
   get live(): boolean {
-    const stuck = this.#computingSince !== undefined && this.#options.clock.now() - this.#computingSince > STUCK_MILLISECONDS;
+    const stuck =
+      this.#computingSince !== undefined && this.#options.clock.now() - this.#computingSince > STUCK_MILLISECONDS;
     return this.#state !== "Failed" && !stuck;
   }
 
@@ -124,6 +125,7 @@ export class ServedModel {
 
   /** Loads and warms the model; then it serves. Throws Failure. */
   async start(): Promise<void> {
+    if (this.#closed) return;
     const { clock, model, startEngine, maxRows = 64 } = this.#options;
     this.#state = "Loading";
     const startedAt = clock.now();

@@ -72,7 +72,9 @@ export class ServingMetrics implements BatcherObserver {
       });
     gauge("modelwright_queue_depth", "Requests that wait for the engine", () => model.batcher.waiting);
     gauge("modelwright_in_flight", "Inference requests received and not answered yet", () => this.#inFlight);
-    gauge("modelwright_ready", "1 when the model is loaded and warm and the process is not draining", () => Number(model.ready));
+    gauge("modelwright_ready", "1 when the model is loaded and warm and the process is not draining", () =>
+      Number(model.ready),
+    );
     let counted = 0;
     const busy: Counter = new Counter({
       name: "modelwright_engine_busy_seconds_total",
