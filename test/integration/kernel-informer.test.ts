@@ -163,6 +163,7 @@ describe("an informer against a real API server", () => {
     const { informer } = watchConfigMaps({ watchSeconds: 4 });
     await informer.whenSynced(stop.signal);
     const elsewhere = await server.namespace();
+    await stream();
     const foreign = await direct.create(Resources.ConfigMap, {
       apiVersion: "v1",
       kind: "ConfigMap",
