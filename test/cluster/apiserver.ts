@@ -57,8 +57,6 @@ export type ApiServer = {
   stop(): Promise<void>;
 };
 
-const serviceAccountController = "serviceaccount-controller";
-
 /** Starts an API server and etcd on free ports, and waits until it is ready (about 4 seconds on 2 cores). */
 export async function startApiServer(options: ApiServerOptions = {}): Promise<ApiServer> {
   const bin = await findPrograms({ bin: options.bin, log: options.log });
@@ -159,11 +157,13 @@ class LoneServer {
     await rm(this.#state, { recursive: true, force: true });
   }
 
-  /** Without the controller that makes each namespace's `default` ServiceAccount, pods must be admitted without one. */
+  /** Some admission waits for a controller: for each namespace's `default` ServiceAccount, for a new node's taint to go. */
   #admission(): string[] {
-    return this.#controllers.includes(serviceAccountController)
+    const pairs = { ServiceAccount: "serviceaccount-controller", TaintNodesByCondition: "node-lifecycle-controller" };
+    const without = Object.entries(pairs).filter(([, controller]) => !this.#controllers.includes(controller));
+    return without.length === 0
       ? []
-      : flags({ "disable-admission-plugins": "ServiceAccount" });
+      : flags({ "disable-admission-plugins": without.map(([plugin]) => plugin).join(",") });
   }
 
   /** Starts a program that talks to the API server as a user of its own, and waits until it is healthy. */
