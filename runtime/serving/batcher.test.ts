@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { Batcher } from "./batcher.ts";
 import { RequestError } from "./request-error.ts";
 import type { Tensor } from "./tensor.ts";

@@ -134,22 +134,19 @@ function status(route: ModelRoute, model: ServedModel): Reply {
 
 const DATA_TYPES: Readonly<Record<Datatype, string>> = { FP32: "DT_FLOAT", INT32: "DT_INT32", BOOL: "DT_BOOL" };
 
+function tensorInfos(specs: readonly TensorSpec[]): object {
+  const infos = specs.map(({ name, datatype, shape }) => {
+    const dim = shape.map((size) => ({ size: String(size), name: "" }));
+    return [name, { dtype: DATA_TYPES[datatype], tensor_shape: { dim, unknown_rank: false }, name: `${name}:0` }];
+  });
+  return Object.fromEntries(infos) as object;
+}
+
 function predictMetadata(route: ModelRoute, model: ServedModel): Reply {
   const { inputs, outputs } = model.signature;
-  const tensors = (specs: readonly TensorSpec[]) =>
-    Object.fromEntries(
-      specs.map(({ name, datatype, shape }) => [
-        name,
-        {
-          dtype: DATA_TYPES[datatype],
-          tensor_shape: { dim: shape.map((size) => ({ size: String(size), name: "" })), unknown_rank: false },
-          name: `${name}:0`,
-        },
-      ]),
-    );
   const definition = {
-    inputs: tensors(inputs),
-    outputs: tensors(outputs),
+    inputs: tensorInfos(inputs),
+    outputs: tensorInfos(outputs),
     method_name: "tensorflow/serving/predict",
     defaults: {},
   };
@@ -160,13 +157,6 @@ function predictMetadata(route: ModelRoute, model: ServedModel): Reply {
 }
 
 function modelMetadata({ name, signature }: ServedModel): unknown {
-  const tensors = (specs: readonly TensorSpec[]) =>
-    specs.map(({ name, datatype, shape }) => ({ name, datatype, shape }));
-  return {
-    name,
-    versions: [MODEL_VERSION],
-    platform: "tensorflow_tfjslayers",
-    inputs: tensors(signature.inputs),
-    outputs: tensors(signature.outputs),
-  };
+  const { inputs, outputs } = signature;
+  return { name, versions: [MODEL_VERSION], platform: "tensorflow_tfjslayers", inputs, outputs };
 }

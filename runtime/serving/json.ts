@@ -21,7 +21,8 @@ export class JsonSyntaxError extends SyntaxError {
 const MAX_DEPTH = 64;
 const SPACE = /[ \t\n\r]*/y;
 const NUMBER = /-?(?:Infinity|Inf|NaN|(?:0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?)/y;
-const STRING = /"[^"\\\u0000-\u001f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\u0000-\u001f]*)*"/y;
+/** Where it ends; what is inside is left to JSON.parse. */
+const STRING = /"[^"\\]*(?:\\.[^"\\]*)*"/sy;
 
 /** Reads one value. With `decimals` whole numbers written as decimals become `Decimal`. */
 export function parseLenientJson(text: string, options: { decimals?: boolean } = {}): unknown {
@@ -62,8 +63,14 @@ export function parseLenientJson(text: string, options: { decimals?: boolean } =
     return options.decimals && decimal && Number.isInteger(result) ? new Decimal(result) : result;
   };
   const string = (): string => {
+    const start = at;
     const found = match(STRING) ?? fail("Invalid string.");
-    return JSON.parse(found[0]) as string;
+    try {
+      return String(JSON.parse(found[0]));
+    } catch {
+      at = start;
+      return fail("Invalid string.");
+    }
   };
   const array = (depth: number): unknown[] => {
     const items: unknown[] = [];

@@ -9,7 +9,7 @@ import { ServingProgress } from "../../crds/contract/progress.ts";
 import { fileRecords, filesDigest } from "../store/files.ts";
 import { JSON_LENGTH_HEADER } from "./infer.ts";
 import { linear, writeLinearModel, writePairModel } from "./testing/models.ts";
-import { Program, type Server, startServer, until } from "./testing/program.ts";
+import { LOOPBACK, Program, type Server, startServer, until } from "./testing/program.ts";
 
 interface Answer {
   readonly status: number;
@@ -350,12 +350,12 @@ describe("a draining server", () => {
   it("fails no request of clients that follow its readiness", async () => {
     const server = await start([linearDir, "--engine", "Wasm", "--drain-delay", "1.5"]);
     const agent = new Agent({ keepAlive: true, maxSockets: 8 });
-    let ready = true;
+    const load = { running: true };
     let sent = 0;
     let closing = 0;
     const failures: unknown[] = [];
     const client = async (id: number) => {
-      for (let n = 0; ready; n++) {
+      for (let n = 0; load.running; n++) {
         const x = [id, n, 1, 1];
         sent += 1;
         try {
@@ -375,7 +375,7 @@ describe("a draining server", () => {
     expect((await call(`${server.management}/livez`)).status).toBe(200);
     // As long as a proxy may take to see it.
     await new Promise((resolve) => setTimeout(resolve, 700));
-    ready = false;
+    load.running = false;
     await Promise.all(clients);
     agent.destroy();
     expect(failures).toEqual([]);
@@ -384,41 +384,33 @@ describe("a draining server", () => {
   }, 30_000);
 
   it("ends with 0 when it is told to stop before it has loaded", async () => {
-    const program = new Program([
-      linearDir,
-      "--engine",
-      "Wasm",
-      "--host",
-      "127.0.0.1",
-      "--port",
-      "0",
-      "--management-port",
-      "0",
-    ]);
+    const program = new Program([linearDir, "--engine", "Wasm", ...LOOPBACK]);
     await program.line("starting");
     program.kill("SIGTERM");
     expect(await program.exited).toBe(0);
   }, 30_000);
 });
 
-describe("a server that cannot serve", () => {
-  const run = async (args: readonly string[], env?: Record<string, string>) => {
-    const program = new Program([...args, "--host", "127.0.0.1", "--port", "0", "--management-port", "0"], env);
-    const code = await program.exited;
-    return { code, failure: program.lines.find((line) => line.message === "serving failed") };
-  };
-  const job = async (change: object = {}) => {
-    const file = join(scratch, "job.json");
-    const model = { uri: "pvc://models/linear" };
-    const base = { kind: "ServingRun", name: "digits", namespace: "default", revision: "digits-1" };
-    await writeFile(file, JSON.stringify({ ...base, compute: { engine: "Wasm" }, model, ...change }));
-    return ["--job", file];
-  };
-  const volumes = async () => {
-    await writeLinearModel(join(scratch, "volumes", "models", "linear"));
-    return { MODELWRIGHT_VOLUMES: join(scratch, "volumes") };
-  };
+async function run(args: readonly string[], env?: Record<string, string>) {
+  const program = new Program([...args, ...LOOPBACK], env);
+  const code = await program.exited;
+  return { code, failure: program.lines.find((line) => line.message === "serving failed") };
+}
 
+async function job(change: object = {}): Promise<string[]> {
+  const file = join(scratch, "job.json");
+  const model = { uri: "pvc://models/linear" };
+  const base = { kind: "ServingRun", name: "digits", namespace: "default", revision: "digits-1" };
+  await writeFile(file, JSON.stringify({ ...base, compute: { engine: "Wasm" }, model, ...change }));
+  return ["--job", file];
+}
+
+async function volumes(): Promise<Record<string, string>> {
+  await writeLinearModel(join(scratch, "volumes", "models", "linear"));
+  return { MODELWRIGHT_VOLUMES: join(scratch, "volumes") };
+}
+
+describe("a server that cannot serve", () => {
   it("serves what a job file says, when it is right", async () => {
     const env = await volumes();
     const digest = filesDigest(await fileRecords(linearDir));

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { float32Text, float32Token } from "./number-text.ts";
 
 describe("numbers as text", () => {

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { parsePredictDocument, readPrediction, writePrediction } from "./predict.ts";
 import { RequestError } from "./request-error.ts";
 import type { Signature, Tensor } from "./tensor.ts";

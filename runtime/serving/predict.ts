@@ -50,9 +50,10 @@ function parse(text: string, decimals: boolean): unknown {
 
 /** The inputs of a predict call, in the signature's order; 400 with TensorFlow Serving's message otherwise. */
 export function readPrediction({ members }: PredictDocument, model: string, signature: Signature): Prediction {
-  const name = members["signature_name"] ?? SIGNATURE_NAME;
-  if (name !== SIGNATURE_NAME && name !== "")
-    refuse(`Serving signature name: "${String(name)}" not found in signature def`);
+  const name = members["signature_name"];
+  if (typeof name === "string" && name !== SIGNATURE_NAME && name !== "") {
+    refuse(`Serving signature name: "${name}" not found in signature def`);
+  }
   const { instances, inputs } = members;
   if (instances !== undefined && inputs !== undefined) {
     refuse(
@@ -234,13 +235,16 @@ function rowTexts(outputs: readonly Tensor[]): string[] {
     if (shape.length === 0) refuse(`Tensor name: ${name} has no shape information `);
     if (shape[0] !== rows) refuse(`Tensor name: ${name} has inconsistent batch size: ${shape[0]} expecting: ${rows}`);
   }
-  const rowText = (output: Tensor, row: number) => valueText(output, 1, row * elements(output.shape.slice(1)));
   const [only] = outputs;
   const single = outputs.length === 1 ? only : undefined;
   return Array.from({ length: rows }, (_, row) => {
     if (single !== undefined) return rowText(single, row);
     return `{${outputs.map((output) => `${JSON.stringify(output.name)}:${rowText(output, row)}`).join(",")}}`;
   });
+}
+
+function rowText(output: Tensor, row: number): string {
+  return valueText(output, 1, row * elements(output.shape.slice(1)));
 }
 
 /** The nested lists of `tensor` from dimension `level` on, starting with element `offset`. */

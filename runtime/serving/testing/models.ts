@@ -43,24 +43,27 @@ export function writeLinearModel(dir: string): Promise<string> {
   ]);
 }
 
-/** Inputs `a` (two floats) and `n` (an integer below 3); outputs [a0, a1, 10 n] and a0 + a1 + 10 n. */
-export function writePairModel(dir: string): Promise<string> {
-  const node = (name: string) => [name, 0, 0, {}];
-  const layer = (class_name: string, config: { name: string }, from: string[] = []) => ({
+type Config = { readonly name: string } & Readonly<Record<string, unknown>>;
+
+function layer(class_name: string, config: Config, from: readonly string[] = []): object {
+  const node = from.map((name) => [name, 0, 0, {}]);
+  return {
     class_name,
     name: config.name,
     config: { trainable: true, dtype: "float32", ...config },
-    inbound_nodes: from.length === 0 ? [] : [from.map(node)],
-  });
-  const input = (name: string, size: number, dtype: string) =>
-    layer("InputLayer", { name, ...{ batch_input_shape: [null, size], dtype, sparse: false } });
+    inbound_nodes: node.length === 0 ? [] : [node],
+  };
+}
+
+/** Inputs `a` (two floats) and `n` (an integer below 3); outputs [a0, a1, 10 n] and a0 + a1 + 10 n. */
+export function writePairModel(dir: string): Promise<string> {
   const layers = [
-    input("a", 2, "float32"),
-    input("n", 1, "int32"),
-    layer("Embedding", { name: "e", ...{ input_dim: 3, output_dim: 1, input_length: 1, mask_zero: false } }, ["n"]),
+    layer("InputLayer", { name: "a", batch_input_shape: [null, 2], sparse: false }),
+    layer("InputLayer", { name: "n", batch_input_shape: [null, 1], dtype: "int32", sparse: false }),
+    layer("Embedding", { name: "e", input_dim: 3, output_dim: 1, input_length: 1, mask_zero: false }, ["n"]),
     layer("Flatten", { name: "flat" }, ["e"]),
-    layer("Concatenate", { name: "all", ...{ axis: -1 } }, ["a", "flat"]),
-    layer("Dense", { name: "sum", ...{ units: 1, activation: "linear", use_bias: false } }, ["all"]),
+    layer("Concatenate", { name: "all", axis: -1 }, ["a", "flat"]),
+    layer("Dense", { name: "sum", units: 1, activation: "linear", use_bias: false }, ["all"]),
   ];
   const outputs = ["all", "sum"].map((name) => [name, 0, 0]);
   const inputs = ["a", "n"].map((name) => [name, 0, 0]);

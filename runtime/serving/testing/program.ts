@@ -4,7 +4,10 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-const ENTRY = fileURLToPath(new URL("./entry.ts", import.meta.url));
+const MAIN = fileURLToPath(new URL("../../main.ts", import.meta.url));
+
+/** Free ports that nobody else reaches. */
+export const LOOPBACK = ["--host", "127.0.0.1", "--port", "0", "--management-port", "0"];
 
 export interface LogLine {
   readonly level: string;
@@ -19,7 +22,7 @@ export class Program {
   readonly #waiting = new Set<() => void>();
 
   constructor(args: readonly string[], env: Record<string, string> = {}) {
-    this.#child = spawn(process.execPath, [ENTRY, ...args], {
+    this.#child = spawn(process.execPath, [MAIN, "serve", ...args], {
       env: { ...process.env, MODELWRIGHT_THREADS: "1", ...env },
       stdio: ["ignore", "ignore", "pipe"],
     });
@@ -72,7 +75,7 @@ export interface Server {
 
 /** Starts the program on free loopback ports and waits until it is ready. */
 export async function startServer(args: readonly string[], env?: Record<string, string>): Promise<Server> {
-  const program = new Program([...args, "--host", "127.0.0.1", "--port", "0", "--management-port", "0"], env);
+  const program = new Program([...args, ...LOOPBACK], env);
   const { port, managementPort, enginePid } = await program.line("serving");
   return {
     program,
