@@ -429,9 +429,21 @@ describe("a server that cannot serve", () => {
     const bytes = await readFile(weights);
     bytes[0] = (bytes[0] ?? 0) ^ 1;
     await writeFile(weights, bytes);
-    const { code, failure } = await run(await job({ model: { uri: "pvc://models/linear", digest } }), env);
+    const message = join(scratch, "message.json");
+    const args = await job({ model: { uri: "pvc://models/linear", digest } });
+    const { code, failure } = await run([...args, "--termination-message", message], env);
     expect(code).toBe(65);
     expect(failure).toMatchObject({ reason: "DigestMismatch", exitCode: 65 });
+    expect(ServingProgress.parse(JSON.parse(await readFile(message, "utf8")))).toMatchObject({
+      revision: "digits-1",
+      state: "Failed",
+      model: { uri: "pvc://models/linear" },
+      failure: {
+        reason: "DigestMismatch",
+        exitCode: 65,
+        message: expect.stringContaining("pvc://models/linear has digest"),
+      },
+    });
   });
 
   it.each([

@@ -1,10 +1,10 @@
 /** `modelwright serve`: loads a model and answers predictions until it is told to stop. */
-import { writeFile } from "node:fs/promises";
 import packageJson from "../../package.json" with { type: "json" };
 import { EXIT } from "../../crds/contract/exit-code.ts";
-import { ENV, PATHS } from "../../crds/contract/names.ts";
+import { ENV } from "../../crds/contract/names.ts";
 import type { ServingProgress } from "../../crds/contract/progress.ts";
 import { Failure, asFailure, systemCode } from "../failure.ts";
+import { writeTerminationMessage } from "../cli/termination-message.ts";
 import { processRegistry, startManagement } from "../management/server.ts";
 import { openArtefact } from "../store/artefact.ts";
 import { systemClock } from "./clock.ts";
@@ -23,25 +23,21 @@ const MESSAGE_LIMIT = 1024;
 export async function serve(argv: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<number> {
   const log = createLog(env[ENV.logLevel] ?? "info");
   const serving = new Serving(log);
+  let messageFile: string | undefined;
   try {
-    await serving.run(await readServeOptions(argv, env));
+    const options = await readServeOptions(argv, env);
+    messageFile = options.messageFile;
+    await serving.run(options);
     return EXIT.done;
   } catch (error) {
     const failure = asFailure(error);
     log.error("serving failed", { reason: failure.reason, exitCode: failure.exitCode, ...errorFields(failure) });
-    await leaveMessage(serving.failed(failure), log);
+    await writeTerminationMessage(serving.failed(failure), messageFile).catch((error: unknown) =>
+      log.warn("the termination message cannot be written", errorFields(error)),
+    );
     return failure.exitCode;
   } finally {
     await serving.close();
-  }
-}
-
-/** Kubernetes puts the file there before the container starts; elsewhere there is none, and none is made. */
-async function leaveMessage(progress: ServingProgress, log: Log): Promise<void> {
-  try {
-    await writeFile(PATHS.terminationMessage, JSON.stringify(progress), { flag: "r+" });
-  } catch (error) {
-    if (systemCode(error) !== "ENOENT") log.warn("the termination message cannot be written", errorFields(error));
   }
 }
 

@@ -22,11 +22,13 @@ export interface ServeOptions {
   /** Absent: all addresses. */
   readonly host?: string | undefined;
   readonly drainMilliseconds: number;
+  /** Where a failure is left; absent: where Kubernetes looks, if that is there. */
+  readonly messageFile?: string | undefined;
 }
 
 const USAGE =
   "usage: modelwright serve DIR [--name NAME] [--engine Auto|TensorFlow|Wasm] | --job FILE; " +
-  "[--port 8080] [--management-port 9090] [--host ADDRESS] [--drain-delay SECONDS]";
+  "[--port 8080] [--management-port 9090] [--host ADDRESS] [--drain-delay SECONDS] [--termination-message FILE]";
 
 const FLAGS = {
   job: { type: "string" },
@@ -36,6 +38,7 @@ const FLAGS = {
   "management-port": { type: "string" },
   host: { type: "string" },
   "drain-delay": { type: "string" },
+  "termination-message": { type: "string" },
 } as const;
 
 function parse(argv: readonly string[]) {
@@ -61,6 +64,7 @@ export async function readServeOptions(argv: readonly string[], env: NodeJS.Proc
     host: values.host,
     drainMilliseconds: (number("--drain-delay", values["drain-delay"], 5, 0, 300) ?? 5) * 1000,
     threads,
+    messageFile: values["termination-message"],
   };
   if (values.job !== undefined) {
     if (values.name !== undefined || values.engine !== undefined) {
