@@ -1,4 +1,5 @@
 import type { Clock } from "./clock.ts";
+import { compareResourceVersions } from "./meta.ts";
 
 /** The part of an Informer that tells how far it has come. */
 export interface Progress {
@@ -33,7 +34,12 @@ export class ConsistencyTracker {
   wrote(key: string, progress: Progress, object: { metadata: { namespace?: string; resourceVersion: string } }): void {
     const { namespace = "", resourceVersion } = object.metadata;
     if (progress.hasSeen(namespace, resourceVersion)) return;
-    const others = (this.#writes.get(key) ?? []).filter((write) => write.progress !== progress);
+    const writes = this.#writes.get(key) ?? [];
+    const isSame = (write: Write) => write.progress === progress && write.namespace === namespace;
+    const earlier = writes.find(isSame);
+    // Writes may be told out of order; the newest includes the others.
+    if (earlier && compareResourceVersions(earlier.resourceVersion, resourceVersion) >= 0) return;
+    const others = writes.filter((write) => !isSame(write));
     this.#writes.set(key, [...others, { progress, namespace, resourceVersion, at: this.#clock.monotonic() }]);
   }
 

@@ -179,6 +179,18 @@ describe("a controller", () => {
     expect(calls).toEqual([5, 9]);
   });
 
+  it("waits for the newest of several writes, in whatever order they are told", () => {
+    let seen = 8;
+    const progress = { hasSeen: (_namespace: string, version: string) => seen >= Number(version) };
+    const consistency = new ConsistencyTracker({ clock: new FakeClock() });
+    for (const resourceVersion of ["9", "12", "10"])
+      consistency.wrote("a", progress, { metadata: { resourceVersion } });
+    seen = 11;
+    expect(consistency.isReady("a")).toBe(false);
+    seen = 12;
+    expect(consistency.isReady("a")).toBe(true);
+  });
+
   it("waits for a write that no informer will ever show only for a while", () => {
     const clock = new FakeClock();
     const consistency = new ConsistencyTracker({ clock, patienceSeconds: 10 });

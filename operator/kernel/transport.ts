@@ -30,6 +30,13 @@ export interface TransportOptions {
   readonly connections?: number | undefined;
 }
 
+interface Dispatch {
+  readonly dispatcher: Agent;
+  readonly signal: AbortSignal | null;
+  readonly headersTimeout?: number;
+  readonly bodyTimeout?: number;
+}
+
 const maxTries = 5;
 const longestPauseSeconds = 10;
 const defaultTimeoutSeconds = 30;
@@ -55,7 +62,7 @@ export class Transport {
     const deadline = (call.timeoutSeconds ?? defaultTimeoutSeconds) * 1000;
     for (let attempt = 1; ; attempt++) {
       const left = deadline - (this.#clock.monotonic() - started);
-      const failure = await this.#attempt(call, Math.max(left, 1), attempt > 1).catch((error: unknown) => {
+      const failure = await this.#attempt(call, Math.max(left, 1)).catch((error: unknown) => {
         call.signal?.throwIfAborted();
         if (error instanceof ApiError) return error;
         throw error;
@@ -86,15 +93,10 @@ export class Transport {
     await Promise.all([pool?.calls.destroy(), pool?.watches.destroy()]);
   }
 
-  async #attempt(call: Call, milliseconds: number, again: boolean): Promise<{ body: unknown }> {
+  async #attempt(call: Call, milliseconds: number): Promise<{ body: unknown }> {
     const timeout = AbortSignal.timeout(Math.ceil(milliseconds));
     const signal = call.signal ? AbortSignal.any([call.signal, timeout]) : timeout;
-    const agents = await this.#agents();
-    let response = await this.#send(call, { dispatcher: agents.calls, signal });
-    if (response.statusCode === 401 && !again) {
-      await response.body.dump();
-      response = await this.#send(call, { dispatcher: agents.calls, signal }, true);
-    }
+    const response = await this.#send(call, { dispatcher: (await this.#agents()).calls, signal });
     if (response.statusCode >= 400) throw await refusal(call, response);
     try {
       return { body: await response.body.json() };
@@ -103,12 +105,15 @@ export class Transport {
     }
   }
 
-  async #send(
-    call: Call,
-    how: { dispatcher: Agent; signal: AbortSignal | null; headersTimeout?: number; bodyTimeout?: number },
-    freshCredentials = false,
-  ): Promise<Dispatcher.ResponseData> {
-    const authorization = await this.#connection.authorization(freshCredentials);
+  /** A refused token may have been rotated since it was read: it is read again, once. */
+  async #send(call: Call, how: Dispatch): Promise<Dispatcher.ResponseData> {
+    const response = await this.#sendAs(call, how, await this.#connection.authorization());
+    if (response.statusCode !== 401) return response;
+    await response.body.dump();
+    return this.#sendAs(call, how, await this.#connection.authorization(true));
+  }
+
+  async #sendAs(call: Call, how: Dispatch, authorization: string | undefined): Promise<Dispatcher.ResponseData> {
     const started = this.#clock.monotonic();
     let code = "<error>";
     try {

@@ -1,3 +1,6 @@
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { IConfigMap } from "kubernetes-models/v1/ConfigMap";
 import { Client } from "../../operator/kernel/client.ts";
 import { ApiError } from "../../operator/kernel/errors.ts";
@@ -158,6 +161,35 @@ describe("the client against a real API server", () => {
     await nobody.close();
     expect(error).toMatchObject({ isForbidden: true, status: 403 });
     expect(error.message).toContain("system:serviceaccount:");
+  });
+
+  it("reads a rotated token again when the old one is refused, for calls and watches", async () => {
+    const { parse } = await import("yaml");
+    const original = await readFile(await server.serviceAccountKubeconfig(namespace, "rotated"), "utf8");
+    const config = parse(original) as { users: { user: { token?: string; tokenFile?: string } }[] };
+    const [entry] = config.users;
+    const { token = "" } = entry?.user ?? {};
+    if (entry) entry.user = { tokenFile: "token" };
+    const folder = await mkdtemp(join(tmpdir(), "rotated-"));
+    const kubeconfig = join(folder, "config");
+    await writeFile(kubeconfig, JSON.stringify(config));
+    const signal = AbortSignal.timeout(5000);
+    const watchOptions = { namespace, timeoutSeconds: 4, silenceSeconds: 5, signal };
+    for (const call of ["get", "watch"] as const) {
+      await writeFile(join(folder, "token"), "refused");
+      const rotated = new Client(await loadConnection({ kubeconfig }), { userAgent: "t", fieldManager: "t" });
+      await writeFile(join(folder, "token"), token);
+      // Forbidden, no longer unauthorized: the server knows who asks.
+      const error = await errorOf(
+        call === "get"
+          ? rotated.get(Resources.ConfigMap, namespace, "a")
+          : rotated.watch(Resources.ConfigMap, watchOptions).next(),
+      );
+      expect(error).toMatchObject({ isForbidden: true });
+      expect(error.message).toContain(":rotated");
+      await rotated.close();
+    }
+    await rm(folder, { recursive: true });
   });
 
   it("keeps fields it has never heard of", async () => {
