@@ -62,6 +62,7 @@ describe("a cluster of one real node", () => {
       spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } } },
     });
     const writer = pod("writer", "umask 077; echo kept > /data/file; ls -ldn /data");
+    mountClaim(writer, "data");
     Object.assign(writer.spec, {
       securityContext: { ...writer.spec.securityContext, runAsUser: 12345, fsGroup: 23456 },
     });
@@ -174,17 +175,15 @@ const get = <T>(name: string): Promise<T> => api.get<T>(`/api/v1/namespaces/${na
 const logs = (name: string): Promise<string> => api.text("GET", `/api/v1/namespaces/${namespace}/pods/${name}/log`);
 
 async function phase(name: string, wanted: string): Promise<void> {
-  await until(
+  const reached = await until(
     `pod ${name} is ${wanted}`,
     async () => {
-      const {
-        status: { phase: now },
-      } = await get<{ status: { phase: string } }>(name);
-      if (now === "Failed" && wanted !== now) throw new Error(`it failed: ${await logs(name)}`);
-      return now === wanted;
+      const { status } = await get<{ status: { phase: string } }>(name);
+      return [wanted, "Failed"].includes(status.phase) && status.phase;
     },
     { within: 30_000 },
   );
+  if (reached !== wanted) throw new Error(`pod ${name} failed: ${await logs(name)}`);
 }
 
 /** Has the kubelet written its status at least twice from now on? A patch that it does not take over would be gone then. */
