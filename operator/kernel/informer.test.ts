@@ -143,7 +143,7 @@ describe("an informer", () => {
   });
 
   it("ends up equal to the server's collection whatever is written, cut, failed and forgotten meanwhile", async () => {
-    const name = fc.constantFrom("a", "b", "c");
+    const name = fc.constantFrom("a", "b");
     const step = fc.oneof(
       fc.record({ do: fc.constant("put" as const), name }),
       fc.record({ do: fc.constant("delete" as const), name }),
@@ -154,12 +154,13 @@ describe("an informer", () => {
       fc.record({ do: fc.constant("wait" as const), milliseconds: fc.constantFrom(1, 300, 5000) }),
     );
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
+      fc.asyncProperty(fc.array(step, { maxLength: 25, size: "max" }), async (steps) => {
         const collection = new Collection();
         const { clock, informer, end } = follow(collection);
         const told = new Map<string, string>();
         informer.onChange(({ key, before, after }) => {
           expect(before?.metadata.resourceVersion).toBe(told.get(key));
+          expect(after?.metadata.resourceVersion).not.toBe(before?.metadata.resourceVersion);
           if (after) told.set(key, after.metadata.resourceVersion);
           else told.delete(key);
         });

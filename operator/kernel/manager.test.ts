@@ -1,14 +1,14 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { Controller } from "./controller.ts";
+import { Controller, type Reconcile } from "./controller.ts";
 import { silentLogger } from "./logger.ts";
 import { type ManagedInformer, type ManagerOptions, runManager } from "./manager.ts";
 import { WorkQueue } from "./queue.ts";
 import { Resources } from "./resource.ts";
 import { FakeClock, settle } from "./testing/fake-clock.ts";
 
-function setUp(reconcile: () => Promise<void>, options: Partial<ManagerOptions> = {}) {
+function setUp(reconcile: Reconcile, options: Partial<ManagerOptions> = {}) {
   const clock = new FakeClock();
   const synced = Promise.withResolvers<void>();
   const informer: ManagedInformer = {
@@ -58,7 +58,12 @@ describe("a manager", () => {
   });
 
   it("lets a running reconcile end, but not longer than the drain may take", async () => {
-    const { clock, queue, synced, stop, ended } = setUp(() => new Promise(() => undefined), { drainSeconds: 5 });
+    let reconciling: AbortSignal | undefined;
+    const forever: Reconcile = (_key, { signal }) => {
+      reconciling = signal;
+      return new Promise(() => undefined);
+    };
+    const { clock, queue, synced, stop, ended } = setUp(forever, { drainSeconds: 5 });
     synced.resolve();
     queue.add("a");
     await settle();
@@ -67,8 +72,10 @@ describe("a manager", () => {
     void ended.then((outcome) => (end = outcome));
     await clock.advance(4900);
     expect(end).toBeUndefined();
+    expect(reconciling?.aborted).toBe(false);
     await clock.advance(1200);
     expect(end).toBe("stopped");
+    expect(reconciling?.aborted).toBe(true);
   });
 
   it("runs tasks while it leads, and fails with one that fails", async () => {

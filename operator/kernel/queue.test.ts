@@ -89,7 +89,7 @@ describe("a work queue", () => {
   });
 
   it("behaves like a simple model under any sequence of adds, takes, ends and passing time", async () => {
-    const key = fc.constantFrom("a", "b", "c", "d");
+    const key = fc.constantFrom("a", "b", "c");
     const step = fc.oneof(
       fc.record({
         do: fc.constant("add" as const),
@@ -102,7 +102,7 @@ describe("a work queue", () => {
       fc.record({ do: fc.constant("advance" as const), seconds: fc.integer({ min: 1, max: 4 }) }),
     );
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+      fc.asyncProperty(fc.array(step, { maxLength: 60, size: "max" }), async (steps) => {
         const { queue, clock } = newQueue();
         const model = new Map<string, { priority: number; readyAt: number; order: number }>();
         const locked = new Set<string>();

@@ -34,7 +34,7 @@ describe("a store", () => {
     const owner = fc.option(fc.constantFrom("x", "y"), { nil: undefined });
     const step = fc.record({ put: fc.boolean(), name, colours, owner });
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 50 }), (steps) => {
+      fc.property(fc.array(step, { maxLength: 50, size: "max" }), (steps) => {
         const store = new Store<Record_>({ colour: (item) => item.colours });
         const model = new Map<string, Record_>();
         for (const action of steps) {
