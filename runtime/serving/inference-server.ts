@@ -21,7 +21,12 @@ export interface InferenceServerOptions {
   readonly timeout?: number | undefined;
   /** Least age at which a connection is closed, milliseconds; up to half more, at random. Default 60 s. */
   readonly connectionAge?: number | undefined;
+  /** Bytes; default 64 MiB. */
   readonly bodyLimit?: number | undefined;
+  /** Milliseconds in which headers must have come; default 10 s. */
+  readonly headersTimeout?: number | undefined;
+  /** Milliseconds in which a whole request must have come; default 60 s. */
+  readonly requestTimeout?: number | undefined;
   readonly random?: (() => number) | undefined;
 }
 
@@ -38,12 +43,13 @@ export class InferenceServer {
   constructor(options: InferenceServerOptions) {
     this.#options = options;
     const { clock, connectionAge = 60_000, random = Math.random } = options;
+    const { headersTimeout = 10_000, requestTimeout = 60_000 } = options;
     this.#server = createServer(
       {
         // Slow senders are cut off; a client that only listens longer is not.
-        headersTimeout: 10_000,
-        requestTimeout: 60_000,
-        connectionsCheckingInterval: 2_000,
+        headersTimeout,
+        requestTimeout,
+        connectionsCheckingInterval: Math.min(2000, headersTimeout / 2),
         keepAliveTimeout: 65_000,
         maxHeaderSize: 16 * 1024,
         noDelay: true,

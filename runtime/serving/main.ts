@@ -1,5 +1,4 @@
 /** `modelwright serve`: loads a model and answers predictions until it is told to stop. */
-import packageJson from "../../package.json" with { type: "json" };
 import { EXIT } from "../../crds/contract/exit-code.ts";
 import { ENV } from "../../crds/contract/names.ts";
 import type { ServingProgress } from "../../crds/contract/progress.ts";
@@ -14,6 +13,7 @@ import { type Log, createLog, errorFields } from "./log.ts";
 import { type ServeOptions, readServeOptions } from "./options.ts";
 import { ServedModel } from "./served-model.ts";
 import { ServingMetrics } from "./serving-metrics.ts";
+import { programVersion } from "./version.ts";
 
 /** Requests that are being answered when the port is closed get this long. */
 const FINISH_MILLISECONDS = 30_000;
@@ -131,7 +131,7 @@ class Serving {
     this.#atClose(() => model.close());
     const server = new InferenceServer({
       model,
-      identity: { version: packageJson.version },
+      identity: { version: await programVersion() },
       metrics: this.#metrics,
       clock: systemClock,
       onError: (error, call) => this.#log.error("a request failed", { call, ...errorFields(error) }),

@@ -1,46 +1,14 @@
 import type { Exit } from "../engine/child.ts";
 import { Failure } from "../failure.ts";
-import type { InferenceEngine, LoadedModel } from "./inference-engine.ts";
 import { ServedModel } from "./served-model.ts";
 import type { Signature, Tensor } from "./tensor.ts";
 import { FakeClock, settle } from "./testing/fake-clock.ts";
+import { FakeEngine } from "./testing/fake-engine.ts";
 
 const rowsSignature: Signature = {
   inputs: [{ name: "x", datatype: "FP32", shape: [-1, 2] }],
   outputs: [{ name: "y", datatype: "FP32", shape: [-1, 2] }],
 };
-
-class FakeEngine implements InferenceEngine {
-  readonly peakMemoryBytes = 1000;
-  readonly shapes: (readonly number[])[] = [];
-  readonly ended: Promise<Exit>;
-  closed = false;
-  end: (exit: Exit) => void;
-  readonly #outcome: Failure | Signature;
-
-  constructor(outcome: Failure | Signature) {
-    this.#outcome = outcome;
-    const { promise, resolve } = Promise.withResolvers<Exit>();
-    this.ended = promise;
-    this.end = resolve;
-  }
-
-  load(): Promise<LoadedModel> {
-    if (this.#outcome instanceof Failure) return Promise.reject(this.#outcome);
-    return Promise.resolve({ signature: this.#outcome, engine: "Fake", device: "CPU" });
-  }
-
-  infer(inputs: readonly Tensor[]): Promise<readonly Tensor[]> {
-    this.shapes.push(...inputs.map((input) => input.shape));
-    return Promise.resolve(inputs);
-  }
-
-  close(): Promise<void> {
-    this.closed = true;
-    this.end({ code: null, signal: "SIGKILL" });
-    return Promise.resolve();
-  }
-}
 
 /** A model whose engines do, one after the other, what `outcomes` say; the last one again and again. */
 function setUp(...outcomes: (Failure | Signature)[]) {
