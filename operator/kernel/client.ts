@@ -251,11 +251,6 @@ export class Client {
     }
   }
 
-  /** Reads a path that is no resource, such as /version. */
-  raw(path: string, options: CallOptions = {}): Promise<unknown> {
-    return this.#transport.json({ ...options, method: "GET", path, idempotent: true });
-  }
-
   /** Ends all connections, watches included. */
   close(): Promise<void> {
     return this.#transport.close();
@@ -266,8 +261,8 @@ export class Client {
   }
 }
 
-function selection(options: SelectOptions) {
-  return { labelSelector: options.labelSelector || undefined, fieldSelector: options.fieldSelector || undefined };
+function selection({ labelSelector, fieldSelector }: SelectOptions) {
+  return { labelSelector: labelSelector || undefined, fieldSelector: fieldSelector || undefined };
 }
 
 /** Items of a list come without apiVersion and kind; one shape for all. The server always names and versions them. */

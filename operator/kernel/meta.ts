@@ -47,11 +47,6 @@ export function keyOfObject(object: { metadata: { namespace?: string; name: stri
   return keyOf(object.metadata.namespace, object.metadata.name);
 }
 
-export function splitKey(key: string): { namespace: string; name: string } {
-  const slash = key.indexOf("/");
-  return { namespace: key.slice(0, slash), name: key.slice(slash + 1) };
-}
-
 /** The reference that makes `owner` the controller of a child, so that the child goes when its owner goes. */
 export function controllerReference<T extends KubernetesObject>(
   resource: Resource<T>,
