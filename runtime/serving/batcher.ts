@@ -13,6 +13,8 @@ export interface BatcherOptions {
   readonly clock: Clock;
   /** Requests that may wait; one more is refused with QueueFull. */
   readonly maxWaiting: number;
+  /** Bytes of inputs that may wait, unless it is a single request; one more is refused with QueueFull. */
+  readonly maxWaitingBytes: number;
   readonly observer?: BatcherObserver | undefined;
 }
 
@@ -26,6 +28,7 @@ export interface Ticket {
 interface Waiting {
   readonly inputs: readonly Tensor[];
   readonly rows: number;
+  readonly bytes: number;
   /** Only requests with the same key fit into one batch: datatypes and trailing shapes. */
   readonly key: string;
   readonly resolve: (outputs: readonly Tensor[]) => void;
@@ -62,12 +65,11 @@ export class Batcher {
    */
   submit(inputs: readonly Tensor[], timeout: number): Ticket {
     if (this.#closed !== undefined) throw this.#closed;
-    const { maxWaiting, clock } = this.#options;
-    if (this.#waiting.length >= maxWaiting) {
-      throw new RequestError("QueueFull", `${maxWaiting} requests are waiting already; try again later`);
-    }
+    const { clock } = this.#options;
+    const bytes = inputs.reduce((sum, { data }) => sum + data.byteLength, 0);
+    this.#admit(bytes);
     const { promise, resolve, reject } = Promise.withResolvers<readonly Tensor[]>();
-    const request: Waiting = { inputs, rows: inputs[0]?.shape[0] ?? 1, key: keyOf(inputs), resolve, reject };
+    const request: Waiting = { inputs, rows: inputs[0]?.shape[0] ?? 1, bytes, key: keyOf(inputs), resolve, reject };
     const timer = clock.setTimeout(() => {
       this.#drop(request, new RequestError("DeadlineExceeded", "the request's deadline passed while it was waiting"));
     }, timeout);
@@ -98,6 +100,18 @@ export class Batcher {
   idle(): Promise<void> {
     if (this.#waiting.length + this.#computing.length === 0) return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  #admit(bytes: number): void {
+    const { maxWaiting, maxWaitingBytes } = this.#options;
+    const count = this.#waiting.length;
+    if (count >= maxWaiting) {
+      throw new RequestError("QueueFull", `${maxWaiting} requests are waiting already; try again later`);
+    }
+    const waiting = this.#waiting.reduce((sum, request) => sum + request.bytes, 0);
+    if (count > 0 && waiting + bytes > maxWaitingBytes) {
+      throw new RequestError("QueueFull", `${waiting} bytes of inputs are waiting already; try again later`);
+    }
   }
 
   #drop(request: Waiting, error: RequestError): void {

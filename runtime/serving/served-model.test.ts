@@ -69,6 +69,17 @@ describe("served model", () => {
     expect(engines.map((engine) => engine.closed)).toEqual([true]);
   });
 
+  it.each([
+    ["shapes do not match", "ModelUnsupported", 64],
+    ["OOM when allocating tensor", "OutOfMemory", 75],
+  ])("fails when it cannot be warmed up: %s", async (message, reason, exitCode) => {
+    const { model, engines } = setUp(rowsSignature);
+    const started = model.start();
+    for (const engine of engines) engine.infer = () => Promise.reject(new Failure("InternalError", message));
+    await expect(started).rejects.toMatchObject({ reason, exitCode, message: expect.stringContaining(message) });
+    expect(engines.map((engine) => engine.closed)).toEqual([true]);
+  });
+
   it("starts a dead engine again after a growing wait, alive but not ready meanwhile", async () => {
     const { model, engines, restarts, die, pass, x } = setUp(rowsSignature);
     await model.start();

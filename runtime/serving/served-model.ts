@@ -1,7 +1,7 @@
 import type { ServingProgress } from "../../crds/contract/progress.ts";
 import { EXIT } from "../../crds/contract/exit-code.ts";
 import { crashOf } from "../engine/child.ts";
-import { type Failure, asFailure } from "../failure.ts";
+import { Failure, asFailure } from "../failure.ts";
 import { Batcher, type BatcherObserver } from "./batcher.ts";
 import type { Clock } from "./clock.ts";
 import type { InferenceEngine, LoadedModel, ModelToLoad, StartEngine } from "./inference-engine.ts";
@@ -20,6 +20,8 @@ export interface ServedModelOptions {
   readonly maxRows?: number | undefined;
   /** Requests that may wait; default 256. */
   readonly maxWaiting?: number | undefined;
+  /** Bytes of inputs that may wait; default 256 MiB. */
+  readonly maxWaitingBytes?: number | undefined;
   readonly observer?: BatcherObserver | undefined;
   /** The engine ended and is started again; for logs and metrics. */
   readonly onRestart?: ((failure: Failure, attempt: number) => void) | undefined;
@@ -63,8 +65,14 @@ export class ServedModel {
     this.#fail = reject;
     // Who starts the model looks at it; until then a failure is no unhandled rejection.
     promise.catch(() => {});
-    const { clock, maxWaiting = 256, observer } = options;
-    this.batcher = new Batcher({ compute: (inputs) => this.#compute(inputs), clock, maxWaiting, observer });
+    const { clock, maxWaiting = 256, maxWaitingBytes = 256 * 1024 * 1024, observer } = options;
+    this.batcher = new Batcher({
+      compute: (inputs) => this.#compute(inputs),
+      clock,
+      maxWaiting,
+      maxWaitingBytes,
+      observer,
+    });
     this.batcher.close(this.#notReady());
   }
 
@@ -191,7 +199,11 @@ export class ServedModel {
     const { clock, maxRows = 64 } = this.#options;
     this.#state = "Warming";
     const startedAt = clock.now();
-    for (const rows of this.#batchable ? [1, maxRows] : [1]) await engine.infer(zeros(signature, rows));
+    try {
+      for (const rows of this.#batchable ? [1, maxRows] : [1]) await engine.infer(zeros(signature, rows));
+    } catch (error) {
+      throw error instanceof Failure ? warmupFailure(this.#options.uri, error) : error;
+    }
     this.#warmupSeconds = (clock.now() - startedAt) / 1000;
   }
 
@@ -240,6 +252,13 @@ function zeros(signature: Signature, rows: number): Tensor[] {
     const filled = shape.map((size, index) => (size !== -1 ? size : index === 0 ? rows : 1));
     return { name, datatype, shape: filled, data: newData(datatype, elements(filled)) };
   });
+}
+
+function warmupFailure(uri: string, cause: Failure): Failure {
+  const memory = /out of memory|\bOOM\b|resource exhausted/i.test(cause.message);
+  const remedy = memory ? "give it more memory" : "check the model's layers and inputs";
+  const message = `${uri} cannot be computed on zeros: ${cause.message}; ${remedy}`;
+  return new Failure(memory ? "OutOfMemory" : "ModelUnsupported", message, { cause });
 }
 
 function mayPass(failure: Failure): boolean {
