@@ -129,10 +129,14 @@ export class Api {
 
   /** Does the server answer as ready, with all of its start-up work done? */
   async ready(): Promise<boolean> {
-    return this.text("GET", "/readyz").then(
-      () => true,
-      () => false,
-    );
+    const options = { dispatcher: this.#agent, headers: this.#headers, signal: AbortSignal.timeout(3000) };
+    try {
+      const response = await request(`${this.url}/readyz`, options);
+      await response.body.dump();
+      return response.statusCode === 200;
+    } catch {
+      return false;
+    }
   }
 
   async close(): Promise<void> {
@@ -144,7 +148,7 @@ export class Api {
 export async function healthy(url: string): Promise<boolean> {
   const agent = new Agent({ connect: { rejectUnauthorized: false } });
   try {
-    const response = await request(url, { dispatcher: agent });
+    const response = await request(url, { dispatcher: agent, signal: AbortSignal.timeout(2000) });
     await response.body.dump();
     return response.statusCode === 200;
   } catch {

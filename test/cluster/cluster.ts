@@ -1,12 +1,13 @@
 import { existsSync } from "node:fs";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { Api } from "./api.ts";
+import { Api, healthy } from "./api.ts";
 import { command, succeeds } from "./command.ts";
 import { Containers } from "./containers.ts";
 import { startControlPlane } from "./control-plane.ts";
 import { daemonPid, stopDaemon } from "./daemon.ts";
 import { dnsAnswers, startDns } from "./dns.ts";
+import { healthUrls } from "./endpoints.ts";
 import { kindDown, kindHas, kindImport, kindUp } from "./kind.ts";
 import { withLock } from "./lock.ts";
 import { unmountBelow } from "./mounts.ts";
@@ -139,9 +140,10 @@ export type ClusterStatus = {
 };
 
 export async function status({ state = defaultState }: Pick<ClusterOptions, "state"> = {}): Promise<ClusterStatus> {
+  if (!existsSync(kubeconfigOf(state))) return { ...nothing, kubeconfig: kubeconfigOf(state) };
   const processes = await Promise.all(daemons.map(async (name) => ({ name, pid: await daemonPid({ state, name }) })));
   const dead = processes.filter(({ pid }) => pid === undefined).map(({ name }) => `${name} does not run`);
-  const problems = [...dead, ...(await apiProblems(state))];
+  const problems = [...dead, ...(await silent(processes)), ...(await apiProblems(state))];
   return {
     healthy: problems.length === 0,
     problems,
@@ -151,12 +153,29 @@ export async function status({ state = defaultState }: Pick<ClusterOptions, "sta
   };
 }
 
+const nothing = {
+  healthy: false,
+  problems: ["there is no cluster; npm run cluster -- up makes one"],
+  daemons: [],
+  bin: undefined,
+} satisfies Omit<ClusterStatus, "kubeconfig">;
+
+/** Programs that run but do not answer. */
+async function silent(processes: DaemonStatus[]): Promise<string[]> {
+  const asked = Object.entries(healthUrls).filter(([name]) =>
+    processes.some((each) => each.name === name && each.pid !== undefined),
+  );
+  const answers = await Promise.all(
+    asked.map(async ([name, url]) => ((await healthy(url)) ? [] : [`${name} does not answer`])),
+  );
+  return answers.flat();
+}
+
 async function isHealthy(state: string): Promise<boolean> {
   return (await status({ state })).healthy;
 }
 
 async function apiProblems(state: string): Promise<string[]> {
-  if (!existsSync(kubeconfigOf(state))) return ["there is no cluster; npm run cluster -- up makes one"];
   const api = await Api.fromKubeconfig(kubeconfigOf(state));
   try {
     if (!(await api.ready())) return ["the API server is not ready"];

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { Api, healthy } from "./api.ts";
 import { Authority, client } from "./certificates.ts";
+import { healthUrls } from "./endpoints.ts";
 import { flags } from "./flags.ts";
 import { writeKubeconfig } from "./kubeconfig.ts";
 import { network } from "./network.ts";
@@ -162,7 +163,7 @@ export async function startControlPlane({ bin, state, kubeconfig }: Parts): Prom
     startService({ state, name }, { path: join(bin, name), args }, health);
 
   await run("etcd", etcdArguments({ state, clientUrl: etcdUrl, peerUrl: "http://127.0.0.1:2380" }), () =>
-    healthy(`${etcdUrl}/health`),
+    healthy(healthUrls.etcd),
   );
   const api = await Api.fromKubeconfig(kubeconfig("admin"));
   try {
@@ -174,10 +175,10 @@ export async function startControlPlane({ bin, state, kubeconfig }: Parts): Prom
     run(
       "kube-controller-manager",
       controllerManagerArguments({ pki, kubeconfig: kubeconfig("controller-manager") }),
-      () => healthy("https://127.0.0.1:10257/healthz"),
+      () => healthy(healthUrls["kube-controller-manager"]),
     ),
     run("kube-scheduler", schedulerArguments({ kubeconfig: kubeconfig("scheduler") }), () =>
-      healthy("https://127.0.0.1:10259/healthz"),
+      healthy(healthUrls["kube-scheduler"]),
     ),
   ]);
 }

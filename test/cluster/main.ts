@@ -60,7 +60,7 @@ async function main(args: string[]): Promise<number> {
 }
 
 function report({ healthy, problems, daemons, kubeconfig, bin }: ClusterStatus): number {
-  const width = Math.max(...daemons.map(({ name }) => name.length));
+  const width = Math.max(0, ...daemons.map(({ name }) => name.length));
   for (const { name, pid } of daemons) console.log(`${name.padEnd(width)}  ${pid ?? "-"}`);
   console.log(healthy ? `healthy\nkubeconfig ${kubeconfig}\nprograms   ${bin}` : `not healthy: ${problems.join("; ")}`);
   return healthy ? 0 : 1;

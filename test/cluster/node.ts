@@ -5,6 +5,7 @@ import { healthy } from "./api.ts";
 import type { Api } from "./api.ts";
 import { command, succeeds } from "./command.ts";
 
+import { healthUrls } from "./endpoints.ts";
 import { flags } from "./flags.ts";
 import { network } from "./network.ts";
 import { startService } from "./service.ts";
@@ -42,7 +43,7 @@ export async function startNode(parts: NodeParts): Promise<void> {
         "cert-dir": join(state, "pki"),
       }),
     },
-    () => healthy("http://127.0.0.1:10248/healthz"),
+    () => healthy(healthUrls.kubelet),
   );
   await startService(
     { state, name: "kube-proxy" },
@@ -57,7 +58,7 @@ export async function startNode(parts: NodeParts): Promise<void> {
         "conntrack-max-per-core": 0,
       }),
     },
-    () => healthy(`http://${network.node}:10256/livez`),
+    () => healthy(healthUrls["kube-proxy"]),
   );
 }
 

@@ -28,9 +28,11 @@ beforeAll(async () => {
 }, 120_000);
 
 afterAll(async () => {
-  await api.delete(`/api/v1/namespaces/${namespace}`);
+  const path = `/api/v1/namespaces/${namespace}`;
+  await api.delete(path);
+  await until("the namespace and its GPUs are given back", async () => (await api.find(path)) === undefined);
   await api.close();
-});
+}, 70_000);
 
 describe("a cluster of one real node", () => {
   it("is up again at once when it is up", async () => {
