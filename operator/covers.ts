@@ -3,9 +3,12 @@
 /** Every member of `wanted` is in `held` with the same value; `held` may have more. Items with a name are found by it. */
 export function covers(held: unknown, wanted: unknown): boolean {
   if (wanted === undefined) return true;
-  if (Array.isArray(wanted)) return Array.isArray(held) && wanted.every((item, index) => coversItem(held, item, index));
+  if (Array.isArray(wanted)) {
+    // The server drops what is empty in most places.
+    if (!Array.isArray(held)) return held === undefined && wanted.length === 0;
+    return wanted.every((item, index) => coversItem(held, item, index));
+  }
   if (isRecord(wanted)) {
-    // The server drops empty objects in some places.
     if (!isRecord(held)) return held === undefined && Object.keys(wanted).length === 0;
     return Object.entries(wanted).every(([key, value]) => covers(held[key], value));
   }

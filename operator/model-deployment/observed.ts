@@ -89,8 +89,6 @@ function stableOf(
 function viewsOf(observed: ObservedDeployment): Map<string, RevisionView> {
   const { configMaps, deployments, services, budgets, pods } = observed;
   const names = new Set([...configMaps, ...deployments].map(({ metadata }) => metadata.name));
-  const named = <T extends { metadata: { name: string } }>(records: readonly T[], name: string) =>
-    records.find(({ metadata }) => metadata.name === name);
   return new Map(
     [...names].map((name) => {
       const map = named(configMaps, name);
@@ -116,6 +114,10 @@ function viewsOf(observed: ObservedDeployment): Map<string, RevisionView> {
       ];
     }),
   );
+}
+
+function named<T extends { metadata: { name: string } }>(records: readonly T[], name: string): T | undefined {
+  return records.find(({ metadata }) => metadata.name === name);
 }
 
 function parseFailure(text: string | undefined): Failure | undefined {

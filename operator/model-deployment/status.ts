@@ -84,7 +84,7 @@ function revisions(situation: Situation, before: ModelDeploymentStatus): ModelDe
   const coming: RevisionView[] =
     desired === undefined || views.has(desired) ? [] : [{ name: desired, pods: [], superseded: false }];
   return [...coming, ...known]
-    .toSorted((a, b) => (b.startedAt ?? observed.now) - (a.startedAt ?? observed.now) || (a.name < b.name ? -1 : 1))
+    .toSorted((a, b) => rank(situation, a) - rank(situation, b) || (b.startedAt ?? 0) - (a.startedAt ?? 0))
     .map((view) => {
       const state = stateOf(situation, view);
       const old = before.revisions?.find(({ name }) => name === view.name);
@@ -98,6 +98,12 @@ function revisions(situation: Situation, before: ModelDeploymentStatus): ModelDe
         since: old?.state === state ? old.since : timestamp(observed.now),
       });
     });
+}
+
+/** What is asked for comes first, then what serves, then history. */
+function rank({ stable, desired }: Situation, { name }: RevisionView): number {
+  if (name === desired) return 0;
+  return name === stable ? 1 : 2;
 }
 
 function stateOf({ observed, stable, desired, replicas }: Situation, view: RevisionView): RevisionState {

@@ -2,7 +2,6 @@
 import { Agent, request } from "undici";
 import { PORTS } from "../../crds/contract/names.ts";
 import { Progress } from "../../crds/contract/progress.ts";
-import { roundNumbers } from "../round.ts";
 
 export interface Prober {
   /** The pod's report; undefined where it gives none that is valid. Never throws. */
@@ -39,7 +38,7 @@ export class HttpProber implements Prober {
         return undefined;
       }
       const parsed = Progress.safeParse(await body.json());
-      return parsed.success ? roundNumbers(parsed.data) : undefined;
+      return parsed.success ? parsed.data : undefined;
     } catch {
       // Whatever went wrong, the pod has said nothing that counts.
       return undefined;

@@ -25,8 +25,7 @@ export function runStatus(observed: ObservedRun, refusal: Refusal | undefined): 
   const before: RunStatus = owner.status ?? {};
   const fresh = before.run !== run.job.run;
   const result = recorded(observed);
-  // A recorded result outlives its Job.
-  if (result !== undefined && refusal === undefined && currentJob(observed) === undefined) {
+  if (result !== undefined && refusal === undefined && stands(observed, result)) {
     const kept = { ...before, conditions: conditions(observed, before, keptVerdict(before, result)) };
     return {
       status: present({ ...kept, observedGeneration: owner.metadata.generation }),
@@ -50,6 +49,13 @@ export function runStatus(observed: ObservedRun, refusal: Refusal | undefined): 
     lastFailure: lastFailure(observed, before, fresh, found),
   });
   return { status, report: found.report, fresh, notes: notes(before, status, found, fresh) };
+}
+
+/** A recorded result outlives its Job and its pods; only another attempt replaces it. */
+function stands(observed: ObservedRun, result: "Succeeded" | "Failed"): boolean {
+  const job = currentJob(observed);
+  if (job === undefined || job.metadata.deletionTimestamp !== undefined) return true;
+  return result === "Succeeded" ? job.complete : job.failure !== undefined;
 }
 
 function refused({ failure, mayPass }: Refusal): Verdict {
