@@ -3,16 +3,17 @@ import { readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import type { z } from "zod";
 import { PORTS } from "../../crds/contract/names.ts";
+import type { Progress } from "../../crds/contract/progress.ts";
 import { OptimizationRun, TrainingRun, optimizationRun, trainingRun } from "../../crds/contract/run.ts";
 import { fieldErrors } from "../../crds/kinds.ts";
-import { Failure, systemCode } from "../failure.ts";
+import { Failure, asFailure, systemCode } from "../failure.ts";
 import { type Management, processRegistry, startManagement } from "../management/server.ts";
-import { type Display, display, resultLines } from "./display.ts";
+import { display, resultLines } from "./display.ts";
 import type { Environment } from "./environment.ts";
 import { registerJobMetrics } from "./job-metrics.ts";
 import { readManifests } from "./manifests.ts";
 import { modelOf } from "./model-source.ts";
-import { type Supervised, initialProgress, supervise } from "./supervise.ts";
+import { type Supervised, initialProgress, supervise, unknownRun } from "./supervise.ts";
 import { writeTerminationMessage } from "./termination-message.ts";
 import { UsageError } from "./usage.ts";
 
@@ -65,28 +66,17 @@ async function manage(supervised: Supervised, managementPort: number | undefined
   if (managementPort === undefined) return undefined;
   const registry = processRegistry();
   registerJobMetrics(registry, supervised.progress);
-  return startManagement({ port: managementPort, progress: supervised.progress, live: supervised.live, registry });
+  const { progress, live } = supervised;
+  return startManagement({ port: managementPort, progress, live, registry }).catch((error: unknown) => {
+    if (systemCode(error) !== "EADDRINUSE") throw error;
+    throw new UsageError(`port ${managementPort} is taken; choose another --management-port`);
+  });
 }
 
-async function finish(
-  run: JobRun,
-  supervised: Supervised,
-  shown: Display,
-  environment: Environment,
-  messageFile: string | undefined,
-) {
-  const terminate = () => supervised.terminate();
-  process.once("SIGTERM", terminate);
-  process.once("SIGINT", terminate);
-  const { progress, exitCode } = await supervised.finished;
-  process.off("SIGTERM", terminate);
-  process.off("SIGINT", terminate);
-  shown.end();
-  if (progress.failure === undefined) environment.out(`${run.job.name}: ${progress.state}`);
-  else environment.err(`${run.job.name}: ${progress.failure.reason}: ${progress.failure.message}`);
-  for (const line of resultLines(progress)) environment.out(line);
-  await writeTerminationMessage(progress, messageFile);
-  return exitCode;
+function say(run: JobRun, progress: Progress, { out, err }: Environment): void {
+  if (progress.failure === undefined) out(`${run.job.name}: ${progress.state}`);
+  else err(`${run.job.name}: ${progress.failure.reason}: ${progress.failure.message}`);
+  for (const line of resultLines(progress)) out(line);
 }
 
 interface Options {
@@ -99,15 +89,30 @@ async function compute(run: JobRun, environment: Environment, options: Options):
   const shown = display(environment);
   const surroundings = { volumes: options.volumes, threads: environment.threads };
   const supervised = supervise(run, surroundings, (progress) => shown.show(progress));
+  // As process 1 of a container, a program that does not listen is not ended by these signals.
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, supervised.terminate);
   shown.show(initialProgress(run));
   const management = await manage(supervised, options.managementPort).catch((error: unknown) => {
     supervised.terminate();
     throw error;
   });
+  const { progress, exitCode } = await supervised.finished;
+  shown.end();
+  say(run, progress, environment);
+  await writeTerminationMessage(progress, options.messageFile);
+  await management?.close();
+  return exitCode;
+}
+
+/** A pod's specification that cannot be read is told to Kubernetes too. */
+async function readRunOfPod(command: JobCommand, file: string, messageFile: string | undefined): Promise<JobRun> {
   try {
-    return await finish(run, supervised, shown, environment, options.messageFile);
-  } finally {
-    await management?.close();
+    return await readRun(command, file);
+  } catch (error) {
+    const { reason, message, exitCode } = asFailure(error);
+    const failure = { reason, message: message.slice(0, 1024), exitCode };
+    await writeTerminationMessage({ ...unknownRun(command), state: "Failed", failure }, messageFile);
+    throw error;
   }
 }
 
@@ -130,6 +135,9 @@ export async function job(command: JobCommand, argv: string[], environment: Envi
     managementPort: port(values["management-port"], jobFile !== undefined),
     messageFile: values["termination-message"],
   };
-  const run = jobFile === undefined ? await runOf(command, files, volumes) : await readRun(command, jobFile);
+  const run =
+    jobFile === undefined
+      ? await runOf(command, files, volumes)
+      : await readRunOfPod(command, jobFile, options.messageFile);
   return compute(run, environment, options);
 }

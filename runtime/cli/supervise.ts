@@ -21,12 +21,20 @@ export interface Supervised {
   finished: Promise<{ progress: Progress; exitCode: ExitCode }>;
 }
 
+const begun = (run: string) => ({ run, state: "Starting", progressPercent: 0 }) as const;
+
+/** Where a run stands of which nothing is known. */
+export function unknownRun(command: "train" | "optimize"): JobProgress {
+  return command === "train"
+    ? { kind: "TrainingProgress", ...begun(""), epoch: 0, epochs: 1, step: 0 }
+    : { kind: "OptimizationProgress", ...begun("") };
+}
+
 /** Where a run stands that has not begun. */
 export function initialProgress(run: JobRun): JobProgress {
-  const common = { run: run.job.run, state: "Starting", progressPercent: 0 } as const;
   return run.kind === "TrainingRun"
-    ? { kind: "TrainingProgress", ...common, epoch: 0, epochs: run.training.epochs, step: 0 }
-    : { kind: "OptimizationProgress", ...common };
+    ? { kind: "TrainingProgress", ...begun(run.job.run), epoch: 0, epochs: run.training.epochs, step: 0 }
+    : { kind: "OptimizationProgress", ...begun(run.job.run) };
 }
 
 function failed(

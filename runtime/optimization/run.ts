@@ -5,7 +5,7 @@ import type { OptimizationRun } from "../../crds/contract/run.ts";
 import type { Measurement } from "../../crds/optimization-job.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { loadDataset } from "../data/load.ts";
-import { type Backend, openBackend } from "../engine/backend.ts";
+import type { Backend } from "../engine/backend.ts";
 import { Failure } from "../failure.ts";
 import { signatureOf } from "../formats/signature.ts";
 import { loadLayersModel, writeLayersModel } from "../formats/tfjs-layers.ts";
@@ -16,7 +16,7 @@ import { fileRecords, filesDigest } from "../store/files.ts";
 import { resolveInput, resolveUri } from "../store/uri.ts";
 import { evaluate } from "../training/evaluate.ts";
 import { type Objective, checkLabels } from "../training/objective.ts";
-import { type Surroundings, artefactStatus } from "../work.ts";
+import { type Surroundings, artefactStatus, openEngine, softwareOf } from "../work.ts";
 import { requireSameShape } from "../training/datasets.ts";
 import { type Comparison, compare, missedGoals } from "./goals.ts";
 import { applyMethods } from "./methods.ts";
@@ -99,12 +99,6 @@ function describe(
   const { kind, namespace, name, uid, run: id, specHash } = run.job;
   const licence = run.output.licence ?? source.manifest?.licence;
   const training = source.manifest?.training;
-  const software = {
-    ...backend.versions,
-    engine: backend.engine,
-    device: backend.device,
-    threads: String(backend.threads),
-  };
   return {
     name,
     format: "TfjsLayers",
@@ -118,7 +112,7 @@ function describe(
       specHash,
       parents: [source.digest],
       ...(trainDigest === undefined ? {} : { dataset: trainDigest }),
-      software,
+      software: softwareOf(backend),
     },
     ...(licence === undefined ? {} : { licence }),
     createdAt: new Date().toISOString(),
@@ -134,7 +128,7 @@ async function optimizeAndWrite(
   const { volumes, threads } = surroundings;
   const inputs = await loadInputs(run, volumes);
   const { source, test, train } = inputs;
-  const backend = await openBackend(run.compute.engine, { threads, gpu: run.compute.gpu });
+  const backend = await openEngine(run.compute, threads);
   const { tf } = backend;
   report.update({ engine: backend.engine, device: backend.device });
   const load = () => loadLayersModel(tf, source.dir, run.model.uri);
@@ -145,7 +139,8 @@ async function optimizeAndWrite(
   const { methods, seed } = run.optimization;
   const start = performance.now();
   const onStep = (step: string, share: number) => {
-    const eta = share === 0 ? {} : { etaSeconds: Math.ceil(((performance.now() - start) / 1000) * (1 / share - 1)) };
+    // Too early an estimate is none: the first step prepares the engine.
+    const eta = share < 0.1 ? {} : { etaSeconds: Math.ceil(((performance.now() - start) / 1000) * (1 / share - 1)) };
     report.update({ step, progressPercent: Math.floor(90 * share), ...eta }, step !== report.current().step);
   };
   const stored = await applyMethods(await load(), methods, { backend, objective, seed, train, onStep });

@@ -2,14 +2,14 @@
 import type { LayersModel } from "@tensorflow/tfjs";
 import type { TrainingProgress } from "../../crds/contract/progress.ts";
 import type { TrainingRun } from "../../crds/contract/run.ts";
-import { type Backend, openBackend } from "../engine/backend.ts";
+import type { Backend } from "../engine/backend.ts";
 import { signatureOf } from "../formats/signature.ts";
 import { saveLayersModel } from "../formats/tfjs-layers.ts";
 import { type Reporter, reporter } from "../reporter.ts";
 import type { Artefact } from "../store/artefact.ts";
 import { type ArtefactDescription, findFinished, writeArtefact } from "../store/artefact-writer.ts";
 import { resolveUri } from "../store/uri.ts";
-import { type Surroundings, artefactStatus } from "../work.ts";
+import { type Surroundings, artefactStatus, openEngine, softwareOf } from "../work.ts";
 import { type Datasets, loadDatasets } from "./datasets.ts";
 import { evaluate } from "./evaluate.ts";
 import { buildModel, checkModel, objectiveOf } from "./layers.ts";
@@ -75,12 +75,6 @@ function describe(
   const { model, objective, datasets } = trained;
   const { kind, namespace, name, uid, run: id, specHash } = run.job;
   const { licence } = run.output;
-  const software = {
-    ...backend.versions,
-    engine: backend.engine,
-    device: backend.device,
-    threads: String(backend.threads),
-  };
   const description: ArtefactDescription = {
     name,
     format: "TfjsLayers",
@@ -94,7 +88,7 @@ function describe(
       specHash,
       parents: [],
       dataset: datasets.digest,
-      software,
+      software: softwareOf(backend),
     },
     ...(licence === undefined ? {} : { licence }),
     createdAt: new Date().toISOString(),
@@ -141,7 +135,7 @@ export async function train(
     report.update({ adopted: true }, false);
     return finished(run, former, report);
   }
-  const backend = await openBackend(run.compute.engine, { threads, gpu: run.compute.gpu });
+  const backend = await openEngine(run.compute, threads);
   report.update({ engine: backend.engine, device: backend.device });
   const trained = await fit(backend, run, volumes, report);
   const { model, objective, datasets } = trained;
