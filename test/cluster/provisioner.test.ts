@@ -1,4 +1,3 @@
-import { describe, expect, it } from "@jest/globals";
 import { isLeft, volumeFor, wants } from "./provisioner.ts";
 import type { Claim, Volume } from "./provisioner.ts";
 

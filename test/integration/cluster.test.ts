@@ -1,4 +1,3 @@
-import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { Api } from "../cluster/api.ts";

@@ -1,4 +1,3 @@
-import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { startApiServer } from "../cluster/apiserver.ts";
 import type { ApiServer } from "../cluster/apiserver.ts";
 import { kwokToleration, startKwok } from "../cluster/kwok.ts";
