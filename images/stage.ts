@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, realpath, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, readFile, realpath, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { parseArgs } from "node:util";
@@ -84,7 +84,8 @@ async function stageNode(options: StageOptions, to: string): Promise<void> {
   await copy(join(folder, "LICENSE"), join(to, "usr/local/share/licenses/node/LICENSE"));
 }
 
-async function stageModules({ image, root }: StageOptions, to: string): Promise<void> {
+/** Copies the npm packages of an image, less what is not needed at run time. */
+export async function stageModules({ image, root }: Pick<StageOptions, "image" | "root">, to: string): Promise<void> {
   for (const path of closure(await readLock(root), contents[image].packages, hasCode)) {
     if (!existsSync(join(root, path, "package.json")))
       throw new StagingFailed(`The npm package ${packageName(path)} is not installed. Run npm ci.`);
@@ -131,7 +132,8 @@ async function stageProgram({ image, root }: StageOptions, to: string): Promise<
 /** The emitted program starts by itself with the image's Node: there need be no shell. */
 async function makeExecutable(file: string): Promise<void> {
   const code = (await readFile(file, "utf8")).replace(/^#!.*\n/, "");
-  await writeFile(file, `#!/usr/local/bin/node\n${code}`, { mode: 0o755 });
+  await writeFile(file, `#!/usr/local/bin/node\n${code}`);
+  await chmod(file, 0o755);
 }
 
 /** What tfjs-node needs besides its package: the addon and TensorFlow's two libraries, where its build has put them. */
