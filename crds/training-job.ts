@@ -165,4 +165,3 @@ export type TrainingJobSpec = z.output<typeof Spec>;
 export type TrainingJobStatus = z.output<typeof Status>;
 export type TrainingJob = Resource<"TrainingJob", TrainingJobSpec, TrainingJobStatus>;
 export type JobState = z.output<typeof JobState>;
-export type JobOutput = z.output<typeof Output>;
