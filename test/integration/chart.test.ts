@@ -1,0 +1,177 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { parse, parseAllDocuments } from "yaml";
+import { startApiServer } from "../cluster/apiserver.ts";
+import type { ApiServer } from "../cluster/apiserver.ts";
+import { command } from "../cluster/command.ts";
+
+const chart = join(import.meta.dirname, "../../charts/modelwright");
+const full = join(chart, "ci/full-values.yaml");
+
+type Manifest = { kind: string; metadata: { name: string }; spec?: Record<string, unknown> };
+
+let server: ApiServer;
+beforeAll(async () => {
+  server = await startApiServer();
+}, 60_000);
+afterAll(() => server.stop());
+
+const helm = (...args: string[]): Promise<string> =>
+  command(join(server.bin, "helm"), args, { env: { ...process.env, KUBECONFIG: server.kubeconfig } });
+
+const kubectl = (args: string[], input?: unknown): Promise<string> =>
+  command(join(server.bin, "kubectl"), [`--kubeconfig=${server.kubeconfig}`, ...args], {
+    input: input === undefined ? "" : JSON.stringify(input),
+  });
+
+const template = (...args: string[]): Promise<string> =>
+  helm("template", "modelwright", chart, "--namespace", "modelwright-system", ...args);
+
+const manifests = (rendered: string): Manifest[] =>
+  parseAllDocuments(rendered)
+    .map((document) => document.toJS() as Manifest | null)
+    .filter((manifest) => manifest !== null);
+
+/** Pods, and what makes pods, as pods. */
+function pods(all: Manifest[]): unknown[] {
+  return all.flatMap((manifest) => {
+    if (manifest.kind === "Pod") return [manifest];
+    const template = manifest.spec?.["template"] as Manifest | undefined;
+    if (template === undefined) return [];
+    const metadata = { ...template.metadata, name: manifest.metadata.name };
+    return [{ ...template, apiVersion: "v1", kind: "Pod", metadata }];
+  });
+}
+
+/** Paths of all values that can be set, such as `image.tag`. Lists and maps that users fill are one value. */
+function leaves(values: unknown, path = ""): string[] {
+  const isFilled =
+    typeof values === "object" && values !== null && !Array.isArray(values) && Object.keys(values).length > 0;
+  if (!isFilled) return [path];
+  return Object.entries(values).flatMap(([name, value]) => leaves(value, path === "" ? name : `${path}.${name}`));
+}
+
+/** Another value for each path, as JSON, and where it matters what must hold besides. */
+const changes: Record<string, { to: string; besides?: string[] }> = {
+  "image.registry": { to: '"other.example.com"' },
+  "image.repository": { to: '"other/operator"' },
+  "image.tag": { to: '"9"', besides: ['image.digest=""'] },
+  "image.digest": { to: `"sha256:${"9".repeat(64)}"` },
+  "image.pullPolicy": { to: '"Never"' },
+  "runtimeImage.registry": { to: '"other.example.com"' },
+  "runtimeImage.repository": { to: '"other/runtime"' },
+  "runtimeImage.tag": { to: '"9"', besides: ['runtimeImage.digest=""'] },
+  "runtimeImage.digest": { to: `"sha256:${"9".repeat(64)}"` },
+  imagePullSecrets: { to: '["other"]' },
+  replicas: { to: "2" },
+  logLevel: { to: '"warn"' },
+  watchNamespaces: { to: "[]" },
+  "defaultRequests.cpu": { to: '"1"' },
+  "defaultRequests.memory": { to: '"2Gi"' },
+  "crds.enabled": { to: "false" },
+  "crds.keep": { to: "false" },
+  "serviceAccount.create": { to: "false" },
+  "serviceAccount.name": { to: '"other"' },
+  "serviceAccount.annotations": { to: '{"other": "yes"}' },
+  "rbac.create": { to: "false" },
+  "rbac.userRoles": { to: "false" },
+  "resources.requests.cpu": { to: '"1"' },
+  "resources.requests.memory": { to: '"1Gi"' },
+  "resources.limits.memory": { to: '"2Gi"' },
+  podAnnotations: { to: '{"other": "yes"}' },
+  podLabels: { to: '{"other": "yes"}' },
+  priorityClassName: { to: '"other"' },
+  nodeSelector: { to: '{"other": "yes"}' },
+  tolerations: { to: '[{"key": "other"}]' },
+  affinity: { to: '{"podAffinity": {}}' },
+  "podDisruptionBudget.enabled": { to: "false" },
+};
+
+describe("the chart", () => {
+  it("passes helm's own checks with default and with all values", async () => {
+    await helm("lint", "--strict", chart);
+    await helm("lint", "--strict", chart, "--values", full);
+  });
+
+  it.each([
+    ["default", []],
+    ["all", ["--values", full]],
+  ])("makes objects that the API server accepts to the letter, with %s values", async (_, args) => {
+    const namespace = await server.namespace("chart");
+    const scope = ["--namespace", namespace, ...(args.length > 0 ? ["--set", `watchNamespaces={${namespace}}`] : [])];
+    const items = manifests(await template(...args, ...scope));
+    expect(items.length).toBeGreaterThan(10);
+    await kubectl(["create", "--dry-run=server", "--validate=strict", "--filename=-"], {
+      apiVersion: "v1",
+      kind: "List",
+      items,
+    });
+  });
+
+  it.each([
+    ["default", []],
+    ["all", ["--values", full]],
+  ])("makes only pods that the restricted Pod Security Standard admits, with %s values", async (_, args) => {
+    const namespace = await server.namespace("chart");
+    await kubectl(["label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted"]);
+    const items = pods(manifests(await template(...args, "--namespace", namespace)));
+    expect(items).toHaveLength(2);
+    const create = ["create", "--dry-run=server", "--namespace", namespace, "--filename=-"];
+    await kubectl(create, { apiVersion: "v1", kind: "List", items });
+    const bare = {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name: "bare" },
+      spec: { containers: [{ name: "a", image: "a" }] },
+    };
+    await expect(kubectl(create, bare)).rejects.toThrow("violates PodSecurity");
+  });
+
+  it("ignores no value: each one, changed alone, changes what is rendered", async () => {
+    const values: unknown = parse(await readFile(join(chart, "values.yaml"), "utf8"));
+    expect(Object.keys(changes).toSorted()).toEqual(leaves(values).toSorted());
+    for (const [path, { to, besides = [] }] of Object.entries(changes)) {
+      const base = ["--values", full, ...besides.flatMap((setting) => ["--set-json", setting])];
+      const [before, after] = await Promise.all([template(...base), template(...base, "--set-json", `${path}=${to}`)]);
+      expect({ path, changed: before !== after }).toEqual({ path, changed: true });
+    }
+  }, 60_000);
+
+  it.each([
+    "",
+    "image.",
+    "runtimeImage.",
+    "crds.",
+    "serviceAccount.",
+    "rbac.",
+    "resources.",
+    "podDisruptionBudget.",
+    "defaultRequests.",
+  ])("refuses a value that it does not know: %sunknown", async (prefix) => {
+    await expect(template("--set", `${prefix}unknown=1`)).rejects.toThrow(
+      /additional properties 'unknown' not allowed/i,
+    );
+  });
+
+  it("refuses a log level, a digest and a request that cannot be", async () => {
+    await expect(template("--set", "logLevel=loud")).rejects.toThrow(/logLevel/);
+    await expect(template("--set", "image.digest=abc")).rejects.toThrow(/digest/);
+    await expect(template("--set", "defaultRequests.cpu=much")).rejects.toThrow(/cpu/);
+  });
+
+  it("installs and upgrades the three kinds, and leaves them when it is uninstalled", async () => {
+    const namespace = await server.namespace("chart");
+    const kinds = async (): Promise<string[]> =>
+      (await kubectl(["get", "crd", "--output=name"])).split("\n").filter((name) => name.endsWith("modelwright.dev"));
+    const install = (...args: string[]) =>
+      helm("upgrade", "--install", "models", chart, "--namespace", namespace, ...args);
+    expect(await install()).toContain(`looks after all namespaces`);
+    expect(await kinds()).toHaveLength(3);
+    await kubectl(["wait", "--for=condition=Established", "crd", "--all", "--timeout=20s"]);
+    await install("--set", "logLevel=debug");
+    const args = ["get", "deployment", "models-modelwright", "--namespace", namespace, "--output=jsonpath={..args}"];
+    expect(await kubectl(args)).toContain("--log-level=debug");
+    await helm("uninstall", "models", "--namespace", namespace);
+    expect(await kinds()).toHaveLength(3);
+  }, 60_000);
+});
