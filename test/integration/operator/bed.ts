@@ -43,7 +43,7 @@ export async function readCrd(plural: string): Promise<Record<string, unknown>> 
   return parse(await readFile(url, "utf8")) as Record<string, unknown>;
 }
 
-async function installCrds(api: Api): Promise<void> {
+export async function installCrds(api: Api): Promise<void> {
   for (const plural of PLURALS) {
     await api.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", await readCrd(plural));
   }

@@ -1,0 +1,181 @@
+/** Manifests for tests: one of each kind that is right, and many that are wrong in one way. */
+import { API_VERSION } from "../common.ts";
+
+type Spec = Record<string, unknown>;
+
+export interface Manifest {
+  apiVersion: string;
+  kind: string;
+  metadata: { name: string };
+  spec: Spec;
+}
+
+const csv = { format: "Csv", uri: "pvc://data/train.csv", label: "digit" };
+const DIGEST = `sha256:${"0".repeat(64)}`;
+
+const of = (kind: string, base: Spec) => (spec: Spec, name: string) => ({
+  apiVersion: API_VERSION,
+  kind,
+  metadata: { name },
+  spec: { ...base, ...spec },
+});
+
+export const RIGHT: Record<string, (spec: Spec, name: string) => Manifest> = {
+  TrainingJob: of("TrainingJob", {
+    dataset: { train: csv },
+    model: { layers: [{ dense: { units: 10 } }] },
+    loss: "sparseCategoricalCrossentropy",
+    optimizer: { adam: {} },
+    epochs: 1,
+    output: { uri: "pvc://models/digits" },
+  }),
+  OptimizationJob: of("OptimizationJob", {
+    model: { from: { kind: "TrainingJob", name: "digits" } },
+    dataset: { test: csv },
+    methods: [{ quantize: { weights: "Uint8" } }],
+    output: { uri: "pvc://models/small" },
+  }),
+  ModelDeployment: of("ModelDeployment", { model: { uri: "pvc://models/digits/one" } }),
+};
+
+export interface WrongManifest {
+  /** What is wrong with it. */
+  readonly what: string;
+  readonly kind: string;
+  readonly spec: Spec;
+  readonly name?: string;
+  /** The field that must be named. */
+  readonly field: string;
+  /** What must be said, offline and by the API server, where the message is ours. */
+  readonly says?: string;
+}
+
+export const WRONG: readonly WrongManifest[] = [
+  {
+    what: "two sources of the model",
+    kind: "ModelDeployment",
+    spec: { model: { uri: "pvc://models/a", from: { kind: "TrainingJob", name: "digits" } } },
+    field: "spec.model",
+    says: "exactly one of uri and from must be set; remove the other",
+  },
+  {
+    what: "no source of the model",
+    kind: "ModelDeployment",
+    spec: { model: { digest: DIGEST } },
+    field: "spec.model",
+    says: "exactly one of uri and from must be set",
+  },
+  {
+    what: "a path that leaves the claim",
+    kind: "ModelDeployment",
+    spec: { model: { uri: "pvc://models/../other" } },
+    field: "spec.model.uri",
+  },
+  { what: "a scheme that is not known", kind: "ModelDeployment", spec: { model: { uri: "file:///etc" } }, field: "spec.model.uri" },
+  { what: "a digest that is none", kind: "ModelDeployment", spec: { model: { uri: "pvc://a/b", digest: "sha256:1" } }, field: "spec.model.digest" },
+  { what: "fewer than no replicas", kind: "ModelDeployment", spec: { scaling: { replicas: -1 } }, field: "spec.scaling.replicas" },
+  {
+    what: "a duration without unit",
+    kind: "ModelDeployment",
+    spec: { rollout: { progressDeadline: "10" } },
+    field: "spec.rollout.progressDeadline",
+  },
+  { what: "an unknown engine", kind: "ModelDeployment", spec: { runtime: { engine: "Torch" } }, field: "spec.runtime.engine" },
+  {
+    what: "a GPU twice",
+    kind: "ModelDeployment",
+    spec: { gpu: { count: 1, resourceClaimTemplateName: "gpu" } },
+    field: "spec.gpu",
+    says: "exactly one of count and resourceClaimTemplateName must be set; remove the other",
+  },
+  {
+    what: "products of claimed devices",
+    kind: "ModelDeployment",
+    spec: { gpu: { resourceClaimTemplateName: "gpu", products: ["NVIDIA-H200"] } },
+    field: "spec.gpu",
+    says: "select devices in the template instead",
+  },
+  {
+    what: "an own label",
+    kind: "ModelDeployment",
+    spec: { pod: { labels: { "modelwright.dev/revision": "other" } } },
+    field: "spec.pod.labels",
+    says: "are set by the operator; use another key",
+  },
+  {
+    what: "an own environment variable",
+    kind: "ModelDeployment",
+    spec: { pod: { env: [{ name: "MODELWRIGHT_THREADS", value: "9" }] } },
+    field: "spec.pod.env[0].name",
+    says: "are set by the operator; use another name",
+  },
+  { what: "a quantity that is none", kind: "ModelDeployment", spec: { resources: { limits: { cpu: "many" } } }, field: "spec.resources.limits.cpu" },
+  {
+    what: "a name that is too long for labels of children",
+    kind: "ModelDeployment",
+    spec: {},
+    name: "a".repeat(41),
+    field: "metadata.name",
+    says: "at most 40 characters; choose another name",
+  },
+  { what: "a name that begins with a digit", kind: "ModelDeployment", spec: {}, name: "1digit", field: "metadata.name", says: "must start with a letter" },
+  {
+    what: "Csv without a label",
+    kind: "TrainingJob",
+    spec: { dataset: { train: { format: "Csv", uri: "pvc://data/a.csv" } } },
+    field: "spec.dataset.train",
+    says: "format Csv needs uri and label",
+  },
+  {
+    what: "Idx with a label column",
+    kind: "TrainingJob",
+    spec: { dataset: { train: { format: "Idx", features: "pvc://a/b", labels: "pvc://a/c", label: "digit" } } },
+    field: "spec.dataset.train",
+    says: "format Idx needs features and labels, and has none of uri, label and columns",
+  },
+  {
+    what: "validation data and a split",
+    kind: "TrainingJob",
+    spec: { dataset: { train: csv, validation: { split: 0.1, ...csv } } },
+    field: "spec.dataset.validation",
+    says: "set either split, or format with its source",
+  },
+  {
+    what: "a loss that needs one-hot labels",
+    kind: "TrainingJob",
+    spec: { loss: "categoricalCrossentropy" },
+    field: "spec.loss",
+    says: "needs one-hot labels: add {oneHot: {classes: …}} to preprocessing",
+  },
+  {
+    what: "two kinds of layer in one",
+    kind: "TrainingJob",
+    spec: { model: { layers: [{ dense: { units: 1 }, flatten: {} }] } },
+    field: "spec.model.layers[0]",
+  },
+  { what: "no layer", kind: "TrainingJob", spec: { model: { layers: [] } }, field: "spec.model.layers" },
+  { what: "a dropout of everything", kind: "TrainingJob", spec: { model: { layers: [{ dropout: { rate: 1 } }] } }, field: "spec.model.layers[0].dropout.rate" },
+  { what: "no epoch", kind: "TrainingJob", spec: { epochs: 0 }, field: "spec.epochs" },
+  { what: "half an epoch", kind: "TrainingJob", spec: { epochs: 0.5 }, field: "spec.epochs" },
+  { what: "an unknown optimizer", kind: "TrainingJob", spec: { optimizer: { lion: {} } }, field: "spec.optimizer" },
+  {
+    what: "fine-tuning without data",
+    kind: "OptimizationJob",
+    spec: { methods: [{ prune: { structured: { sparsity: 0.5 }, fineTune: { epochs: 1 } } }] },
+    field: "spec.dataset",
+    says: "fineTune needs dataset.train; set it, or remove fineTune",
+  },
+  { what: "no method", kind: "OptimizationJob", spec: { methods: [] }, field: "spec.methods" },
+  {
+    what: "a drop of accuracy above all",
+    kind: "OptimizationJob",
+    spec: { goals: { maxAccuracyDrop: 1.5 } },
+    field: "spec.goals.maxAccuracyDrop",
+  },
+];
+
+export function wrongManifest({ kind, spec, name = "wrong" }: WrongManifest): Manifest {
+  const make = RIGHT[kind];
+  if (make === undefined) throw new Error(`${kind} is not a kind of ours`);
+  return make(spec, name);
+}

@@ -1,0 +1,66 @@
+import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
+import { installedBed, type InstalledBed } from "./operator/field-bed.ts";
+import { readCrd } from "./operator/bed.ts";
+import { changeField, type Field, fieldsOf, hasField, type Schema } from "./operator/fields.ts";
+import { CHANGES, SPECS } from "./operator/specs.ts";
+
+/** Fields that act later than at creation, each with the test that shows it. */
+const LATER: Record<string, string> = {
+  ttlSecondsAfterFinished: "operator-training-job.test.ts: keeps its result when Kubernetes removes the finished Job",
+  "rollout.revisionHistoryLimit": "operator-rights.test.ts: serves, updates, gives up and cleans up",
+  "rollout.progressDeadline": "operator-model-deployment.test.ts: gives up a version that is not ready in time",
+};
+
+/** Fields with one value only: nothing to change to yet. */
+const SINGLE = ["methods[].quantize.weights"];
+
+let bed: InstalledBed;
+
+beforeAll(async () => {
+  bed = await installedBed();
+}, 90_000);
+afterAll(async () => bed.stop(), 30_000);
+
+describe.each(Object.keys(SPECS))("every field of %s", (plural) => {
+  it("changes a child or the status when its value changes", async () => {
+    const bases = SPECS[plural] ?? [];
+    const fields = await specFields(plural);
+    expect(fields.length).toBeGreaterThan(20);
+    const before = await Promise.all(bases.map((spec, index) => bed.outcome(plural, `base-${index}`, spec)));
+
+    const idle: string[] = [];
+    for (const [number, field] of fields.entries()) {
+      if (field.path in LATER || SINGLE.includes(field.path)) continue;
+      const index = bases.findIndex((spec) => hasField(spec, field.path));
+      if (index === -1) throw new Error(`no spec sets ${field.path}: add it to specs.ts`);
+      const spec = structuredClone(bases[index] ?? {});
+      const change = CHANGES[field.path];
+      if (change !== undefined) change(spec);
+      else if (!changeField(spec, field)) throw new Error(`${field.path} has no other value: say so in SINGLE`);
+      const after = await bed.outcome(plural, `field-${number}`, spec);
+      if (after === before[index]) idle.push(field.path);
+    }
+    expect(idle).toEqual([]);
+  }, 180_000);
+
+  it("is known to the lists of this test", async () => {
+    const paths = (await specFields(plural)).map(({ path }) => path);
+    if (plural === "modeldeployments") expect(paths).toEqual(expect.arrayContaining(["rollout.progressDeadline"]));
+    const known = [...(await allPaths())];
+    expect([...Object.keys(LATER), ...SINGLE, ...Object.keys(CHANGES)].filter((path) => !known.includes(path))).toEqual([]);
+  });
+});
+
+async function allPaths(): Promise<Set<string>> {
+  const all = await Promise.all(Object.keys(SPECS).map(specFields));
+  return new Set(all.flat().map(({ path }) => path));
+}
+
+async function specFields(plural: string): Promise<Field[]> {
+  const crd = (await readCrd(plural)) as unknown as {
+    spec: { versions: { schema: { openAPIV3Schema: { properties: { spec: Schema } } } }[] };
+  };
+  const [version] = crd.spec.versions;
+  if (version === undefined) throw new Error(`${plural} has no version`);
+  return fieldsOf(version.schema.openAPIV3Schema.properties.spec);
+}
