@@ -56,6 +56,12 @@ async function serve(revision: string, character: string, count = 1): Promise<Po
   return pods;
 }
 
+/** Lets a pod that failed before serve. */
+async function serveAgain(pod: Pod, revision: string): Promise<void> {
+  prober.set(await kubelet.run(pod, { restarts: 2 }), report(revision, "1"));
+  await kubelet.run(pod, { ready: true, restarts: 2 });
+}
+
 const status = (what: string, holds: Parameters<typeof space.status<"modeldeployments">>[3], within?: number) =>
   space.status("modeldeployments", "digits", what, holds, within);
 
@@ -209,6 +215,106 @@ describe("a ModelDeployment", () => {
     await serve(revision, "1");
     await status("serves", (now) => condition(now, "Ready")?.reason === "Serving");
     await space.waitEvent("digits", "Resumed");
+  }, 60_000);
+});
+
+describe("a ModelDeployment in trouble", () => {
+  it("gives up a version that is not ready in time", async () => {
+    const first = await served({ rollout: { progressDeadline: "2s" } });
+    const second = await update();
+    const [pod] = await kubelet.waitFor(labelOf(second));
+    if (pod === undefined) throw new Error("no pod");
+    await kubelet.run(pod);
+    const seen = await status("is given up", (now) => condition(now, "Ready")?.reason === "UpdateFailed", 10_000);
+    expect(seen.lastFailure).toMatchObject({ reason: "ProgressDeadlineExceeded", revision: second });
+    expect(seen.stableRevision).toBe(first);
+    await kubelet.waitFor(labelOf(second), 0);
+  }, 60_000);
+
+  it("gives up a version whose image cannot be pulled", async () => {
+    const first = await served();
+    await space.patch("modeldeployments", "digits", { runtime: { image: "registry.example/none:1" } });
+    const { updateRevision: second = "" } = await status("updates", ({ updateRevision }) => updateRevision !== undefined);
+    const [pod] = await kubelet.waitFor(labelOf(second));
+    if (pod === undefined) throw new Error("no pod");
+    await kubelet.waiting(pod, "ErrImagePull");
+    await kubelet.waiting(pod, "ImagePullBackOff");
+    const seen = await status("is given up", (now) => condition(now, "Ready")?.reason === "UpdateFailed", 10_000);
+    expect(seen.lastFailure?.reason).toBe("ImagePullFailed");
+    expect(seen.lastFailure?.message).toContain("registry.example/none:1");
+    expect(await selected()).toBe(first);
+  }, 60_000);
+
+  it("shows why the first version does not come up, keeps trying, and serves when the cause has gone", async () => {
+    await space.create(modelDeployment("digits"));
+    const { stableRevision = "" } = await status("has a revision", ({ stableRevision: name }) => name !== undefined);
+    const [pod] = await kubelet.waitFor(labelOf(stableRevision));
+    if (pod === undefined) throw new Error("no pod");
+    await kubelet.unschedulable(pod, 'persistentvolumeclaim "models" not found');
+    await status("names the claim", (now) => condition(now, "Ready")?.reason === "ClaimNotFound");
+    const failure = { reason: "InputMissing", message: "there is no model at pvc://models/digits/one", exitCode: 66 };
+    await kubelet.crash(pod, 66, JSON.stringify({ ...report(stableRevision, "1"), state: "Failed", failure }));
+    const seen = await status("names the input", (now) => condition(now, "Ready")?.reason === "InputMissing");
+    expect(condition(seen, "Stalled")?.message).toBe(failure.message);
+    expect((await space.child("deployments", stableRevision))?.spec.replicas).toBe(1);
+    await serveAgain(pod, stableRevision);
+    const well = await status("serves", (now) => condition(now, "Ready")?.reason === "Serving");
+    expect(condition(well, "Stalled")).toBeUndefined();
+  }, 60_000);
+
+  it("replaces a first version that never served by the next one, also where there is room for one only", async () => {
+    await space.create(modelDeployment("digits"));
+    const { stableRevision: first = "" } = await status("has a revision", ({ stableRevision: name }) => name !== undefined);
+    const [pod] = await kubelet.waitFor(labelOf(first));
+    if (pod === undefined) throw new Error("no pod");
+    await kubelet.crash(pod, 66);
+    await status("fails", (now) => condition(now, "Ready")?.reason === "InputMissing");
+    const second = await update();
+    await space.waitChild("deployments", first, ({ spec }) => spec.replicas === 0);
+    await kubelet.waitFor(labelOf(first), 0);
+    await serve(second, "2");
+    await status("serves the second", (now) => now.stableRevision === second && condition(now, "Ready")?.reason === "Serving");
+  }, 60_000);
+
+  it("goes on serving while an update is refused by the API server, and says why", async () => {
+    const first = await served();
+    await space.patch("modeldeployments", "digits", { pod: { nodeSelector: { "bad key": "x" } } });
+    const seen = await status("is refused", (now) => condition(now, "Ready")?.reason === "UpdateFailed");
+    expect(condition(seen, "Ready")?.status).toBe("True");
+    expect(seen.lastFailure?.reason).toBe("InvalidSpec");
+    expect(seen.lastFailure?.message).toContain("bad key");
+    expect(await selected()).toBe(first);
+  }, 60_000);
+
+  it("names the quota that keeps its pods from being created", async () => {
+    await server.api.post(`/api/v1/namespaces/${space.namespace}/resourcequotas`, {
+      metadata: { name: "small" },
+      spec: { hard: { "requests.memory": "1Gi" } },
+      status: {},
+    });
+    await server.api.patch(`/api/v1/namespaces/${space.namespace}/resourcequotas/small/status`, {
+      status: { hard: { "requests.memory": "1Gi" }, used: { "requests.memory": "0" } },
+    });
+    await space.create(modelDeployment("digits", { resources: { requests: { memory: "2Gi" } } }));
+    const seen = await status("names it", (now) => condition(now, "Ready")?.reason === "QuotaExceeded");
+    expect(condition(seen, "Ready")?.message).toContain("exceeded quota: small");
+  }, 60_000);
+
+  it("repairs what somebody else changed or removed", async () => {
+    const revision = await served();
+    await server.api.patch(space.childPath("services", "digits"), {
+      spec: { selector: { "modelwright.dev/revision": "none" } },
+    });
+    await until("the selector is back", async () => (await selected()) === revision);
+    await server.api.delete(space.childPath("services", revision));
+    await space.waitChild("services", revision);
+    await server.api.patch(space.childPath("deployments", revision), {
+      spec: { template: { spec: { terminationGracePeriodSeconds: 1 } }, replicas: 5 },
+    });
+    await space.waitChild("deployments", revision, ({ spec }) => {
+      const { spec: pod } = spec["template"] as { spec: { terminationGracePeriodSeconds: number } };
+      return spec.replicas === 1 && pod.terminationGracePeriodSeconds === 60;
+    });
   }, 60_000);
 });
 
