@@ -47,8 +47,9 @@ function setTensorFlowVariables(threads: number, gpu: boolean): void {
   process.env["TF_NUM_INTRAOP_THREADS"] ??= String(threads);
   process.env["TF_NUM_INTEROP_THREADS"] ??= String(threads);
   process.env["TF_FORCE_GPU_ALLOW_GROWTH"] ??= "true";
-  // A library with CUDA takes every GPU that it sees; a pod that asked for none computes on the CPU.
-  if (!gpu) process.env["CUDA_VISIBLE_DEVICES"] ??= "";
+  // A library with CUDA takes every GPU that it sees. A pod that asked for none computes on the CPU; one that asked uses
+  // its first, as tfjs-node copies through the last GPU of the list what is computed on the first.
+  process.env["CUDA_VISIBLE_DEVICES"] ??= gpu ? "0" : "";
 }
 
 const DRIVER_GPUS = "/proc/driver/nvidia/gpus";

@@ -29,7 +29,8 @@ function range(values: Float32Array): [number, number] {
 
 /**
  * Affine quantization of one tensor over its range. Zero stays exactly zero when the range contains it, and a
- * constant tensor stays exact. The error of each value is at most half a step. Throws RangeError for values that
+ * constant tensor stays exact. The error of a value is at most half a step; at the ends of a range that contains zero it
+ * is at most one, as zero's own level shifts the range. Throws RangeError for values that
  * are not finite.
  */
 export function quantizeUint8(values: Float32Array): Quantized {

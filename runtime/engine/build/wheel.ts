@@ -1,5 +1,5 @@
 /** The wheel on PyPI that TensorFlow's libraries are taken from, pinned by checksum. */
-import wheels from "./wheels.json" with { type: "json" };
+import { WHEELS } from "./wheels.ts";
 
 export type Variant = "cpu" | "gpu";
 
@@ -14,7 +14,7 @@ export interface Wheel {
 /** The wheel for this machine; undefined where there is none (macOS, other processors). */
 export function wheelFor(variant: Variant, platform: string, architecture: string): Wheel | undefined {
   if (platform !== "linux") return undefined;
-  const byArchitecture: Record<string, Wheel | undefined> = wheels[variant];
+  const byArchitecture: Record<string, Wheel | undefined> = WHEELS[variant];
   return byArchitecture[architecture];
 }
 
