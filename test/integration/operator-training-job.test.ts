@@ -235,6 +235,16 @@ describe("a TrainingJob", () => {
     await succeed(seen.run ?? "");
   }, 60_000);
 
+  it("names the quota that keeps its pod from being created", async () => {
+    const quotas = `/api/v1/namespaces/${space.namespace}/resourcequotas`;
+    const hard = { "requests.memory": "1Gi" };
+    await server.api.post(quotas, { metadata: { name: "small" }, spec: { hard } });
+    await server.api.patch(`${quotas}/small/status`, { status: { hard, used: { "requests.memory": "0" } } });
+    await space.create(trainingJob("digits", { resources: { requests: { memory: "2Gi" } } }));
+    const seen = await space.status("trainingjobs", "digits", "names it", (status) => condition(status, "Reconciling")?.reason === "QuotaExceeded");
+    expect(condition(seen, "Reconciling")?.message).toContain("exceeded quota: small");
+  }, 60_000);
+
   it("leaves a foreign Job of the same name alone and says so", async () => {
     await operator.stop();
     await space.create(trainingJob("digits"));
