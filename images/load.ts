@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { Cluster } from "../test/cluster/cluster.ts";
 import { cacheFolder } from "../test/cluster/places.ts";
+import { until } from "../test/cluster/wait.ts";
 import { buildImage } from "./build.ts";
 import type { BuiltImage, Builder } from "./build.ts";
 import type { ImageName, Variant } from "./contents.ts";
@@ -42,12 +43,15 @@ export async function loadImages(
   return { operator: operator.reference, runtime: runtime.reference };
 }
 
-/** Under a name that never changes its meaning, so that a new image rolls out, and as `dev` for trying things by hand. */
+/**
+ * The name in the archive stands for these contents alone, so that a new image rolls out; `dev` is for trying things by hand.
+ * One import gives both.
+ */
 async function load(cluster: Cluster, name: ImageName, image: BuiltImage, log: (line: string) => void): Promise<void> {
   if (await cluster.hasImage(image.reference)) return;
   log(`Loading ${image.reference} (${megabytes(image.size)})`);
   await cluster.importImage(image.archive, `localhost/modelwright/${name}:dev`);
-  await cluster.importImage(image.archive, image.reference);
+  await until(`the node knows ${image.reference}`, () => cluster.hasImage(image.reference), { within: 30_000 });
 }
 
 export const megabytes = (bytes: number): string => `${Math.round(bytes / 1e6)} MB`;
