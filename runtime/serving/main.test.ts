@@ -9,7 +9,7 @@ import { ServingProgress } from "../../crds/contract/progress.ts";
 import { fileRecords, filesDigest } from "../store/files.ts";
 import { JSON_LENGTH_HEADER } from "./infer.ts";
 import { linear, writeLinearModel, writePairModel } from "./testing/models.ts";
-import { LOOPBACK, Program, type Server, startServer, until } from "./testing/program.ts";
+import { LOOPBACK, Program, closePrograms, type Server, startServer, until } from "./testing/program.ts";
 
 interface Answer {
   readonly status: number;
@@ -53,14 +53,6 @@ function predictBody(x: readonly number[]): string {
 let scratch = "";
 let linearDir = "";
 let pairDir = "";
-const servers: Server[] = [];
-
-async function start(args: readonly string[], env?: Record<string, string>): Promise<Server> {
-  const server = await startServer(args, env);
-  servers.push(server);
-  return server;
-}
-
 beforeAll(async () => {
   scratch = await mkdtemp(join(tmpdir(), "serving-"));
   linearDir = await writeLinearModel(join(scratch, "linear"));
@@ -68,7 +60,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await Promise.all(servers.map(({ program }) => program.close()));
+  await closePrograms();
   await rm(scratch, { recursive: true, force: true });
 });
 
@@ -77,8 +69,8 @@ describe.each(["Wasm", "TensorFlow"])("a server on %s", (engine) => {
   let pair: Server;
   beforeAll(async () => {
     [server, pair] = await Promise.all([
-      start([linearDir, "--engine", engine, "--drain-delay", "0"]),
-      start([pairDir, "--engine", engine, "--name", "pa ir/1", "--drain-delay", "0"]),
+      startServer([linearDir, "--engine", engine, "--drain-delay", "0"]),
+      startServer([pairDir, "--engine", engine, "--name", "pa ir/1", "--drain-delay", "0"]),
     ]);
   }, 30_000);
 
@@ -242,7 +234,7 @@ describe.each(["Wasm", "TensorFlow"])("a server on %s", (engine) => {
 describe("a busy server", () => {
   let server: Server;
   beforeAll(async () => {
-    server = await start([linearDir, "--engine", "Wasm", "--drain-delay", "0.3"]);
+    server = await startServer([linearDir, "--engine", "Wasm", "--drain-delay", "0.3"]);
   }, 30_000);
 
   const predict = (options: Omit<Call, "body"> = {}) =>
@@ -348,7 +340,7 @@ describe("a busy server", () => {
 
 describe("a draining server", () => {
   it("fails no request of clients that follow its readiness", async () => {
-    const server = await start([linearDir, "--engine", "Wasm", "--drain-delay", "1.5"]);
+    const server = await startServer([linearDir, "--engine", "Wasm", "--drain-delay", "1.5"]);
     const agent = new Agent({ keepAlive: true, maxSockets: 8 });
     const load = { running: true };
     let sent = 0;
@@ -369,13 +361,16 @@ describe("a draining server", () => {
       }
     };
     const clients = Array.from({ length: 8 }, (_, id) => client(id + 1));
-    await until("there is load", () => sent > 200);
-    server.program.kill("SIGTERM");
-    await until("readiness ends", async () => (await call(`${server.management}/readyz`)).status === 503);
-    expect((await call(`${server.management}/livez`)).status).toBe(200);
-    // As long as a proxy may take to see it.
-    await new Promise((resolve) => setTimeout(resolve, 700));
-    load.running = false;
+    try {
+      await until("there is load", () => sent > 200);
+      server.program.kill("SIGTERM");
+      await until("readiness ends", async () => (await call(`${server.management}/readyz`)).status === 503);
+      expect((await call(`${server.management}/livez`)).status).toBe(200);
+      // As long as a proxy may take to see it.
+      await new Promise((resolve) => setTimeout(resolve, 700));
+    } finally {
+      load.running = false;
+    }
     await Promise.all(clients);
     agent.destroy();
     expect(failures).toEqual([]);
@@ -414,7 +409,7 @@ describe("a server that cannot serve", () => {
   it("serves what a job file says, when it is right", async () => {
     const env = await volumes();
     const digest = filesDigest(await fileRecords(linearDir));
-    const server = await start(await job({ model: { uri: "pvc://models/linear", digest } }), env);
+    const server = await startServer(await job({ model: { uri: "pvc://models/linear", digest } }), env);
     expect(parse(await call(`${server.url}/v2/models`))).toEqual({ models: ["digits"] });
     expect(parse(await call(`${server.management}/progress`))).toMatchObject({
       revision: "digits-1",

@@ -15,6 +15,13 @@ export interface LogLine {
   readonly [field: string]: unknown;
 }
 
+const running = new Set<Program>();
+
+/** Ends all programs, also those whose test has failed. */
+export async function closePrograms(): Promise<void> {
+  await Promise.all([...running].map((program) => program.close()));
+}
+
 export class Program {
   readonly lines: LogLine[] = [];
   readonly exited: Promise<number | null>;
@@ -34,7 +41,11 @@ export class Program {
       for (const look of this.#waiting) look();
     });
     // `close` comes after the last line.
-    this.exited = once(this.#child, "close").then(() => this.#child.exitCode);
+    this.exited = once(this.#child, "close").then(() => {
+      running.delete(this);
+      return this.#child.exitCode;
+    });
+    running.add(this);
   }
 
   /** The first line with this message, now or later. Rejects when the program ends before. */
