@@ -1,0 +1,135 @@
+import { describe, expect, it } from "@jest/globals";
+import { trainingRun, servingRun } from "../../crds/contract/run.ts";
+import { modelDeployment, trainingJob } from "../testing/objects.ts";
+import { type PodRequest, podTemplate } from "./template.ts";
+import type { PodSpec } from "./types.ts";
+
+function request(more: Partial<PodRequest> = {}): PodRequest {
+  return {
+    run: trainingRun(trainingJob()),
+    configMap: "digits-1",
+    image: "example/runtime:1",
+    labels: { "modelwright.dev/run": "digits-1" },
+    defaultRequests: { cpu: "100m", memory: "256Mi" },
+    ...more,
+  };
+}
+
+function specOf(more: Partial<PodRequest> = {}): PodSpec {
+  const { spec } = podTemplate(request(more));
+  if (spec === undefined) throw new Error("no spec");
+  return spec;
+}
+
+function containerOf(more: Partial<PodRequest> = {}) {
+  const [container] = specOf(more).containers;
+  if (container === undefined) throw new Error("no container");
+  return container;
+}
+
+describe("a generated pod", () => {
+  it("keeps to the restricted Pod Security Standard and has no API token", () => {
+    const spec = specOf();
+    expect(spec).toMatchObject({
+      automountServiceAccountToken: false,
+      enableServiceLinks: false,
+      securityContext: { runAsNonRoot: true, runAsUser: 65532, fsGroup: 65532, seccompProfile: { type: "RuntimeDefault" } },
+    });
+    expect(spec.hostNetwork ?? spec.hostPID ?? spec.hostIPC).toBeUndefined();
+    for (const container of spec.containers) {
+      expect(container.securityContext).toEqual({
+        runAsNonRoot: true,
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        capabilities: { drop: ["ALL"] },
+      });
+    }
+    const kinds = (spec.volumes ?? []).flatMap(({ name: _, ...kind }) => Object.keys(kind));
+    expect(new Set(kinds)).toEqual(new Set(["configMap", "emptyDir", "persistentVolumeClaim"]));
+  });
+
+  it("is told what to do by a file that cannot be written", () => {
+    const container = containerOf();
+    expect(container.args).toEqual(["train", "--job", "/etc/modelwright/job.json"]);
+    expect(container.volumeMounts).toContainEqual({ name: "job", mountPath: "/etc/modelwright", readOnly: true });
+  });
+
+  it("mounts each claim once, writable only where the run writes", () => {
+    const mounts = (output: string) =>
+      containerOf({ run: trainingRun(trainingJob({ output: { uri: output } })) }).volumeMounts?.filter(({ mountPath }) =>
+        mountPath.startsWith("/var/lib/modelwright/pvc/"),
+      );
+    expect(mounts("pvc://models/digits")).toEqual([
+      { name: "claim-0", mountPath: "/var/lib/modelwright/pvc/data", readOnly: true },
+      { name: "claim-1", mountPath: "/var/lib/modelwright/pvc/models" },
+    ]);
+    expect(mounts("pvc://data/digits")).toEqual([{ name: "claim-0", mountPath: "/var/lib/modelwright/pvc/data" }]);
+  });
+
+  it("mounts a model that is served for reading only", () => {
+    const run = servingRun(modelDeployment(), "digits-1", { uri: "pvc://models/digits/one" });
+    const claims = containerOf({ run }).volumeMounts?.filter(({ name }) => name.startsWith("claim"));
+    expect(claims).toEqual([{ name: "claim-0", mountPath: "/var/lib/modelwright/pvc/models", readOnly: true }]);
+  });
+
+  it.each([
+    { given: undefined, requests: { cpu: "100m", memory: "256Mi" } },
+    { given: { requests: { cpu: 2 } }, requests: { cpu: "2", memory: "256Mi" } },
+    // A limit without a request is the request.
+    { given: { limits: { memory: "64Mi" } }, requests: { cpu: "100m" } },
+  ])("requests $requests when the spec says $given", ({ given, requests }) => {
+    expect(containerOf({ resources: given }).resources?.requests).toEqual(requests);
+  });
+
+  it("sets the engine's threads from the cpu limit, and only where there is one", () => {
+    expect(containerOf({ resources: { limits: { cpu: "4" } } }).env).toContainEqual({
+      name: "MODELWRIGHT_THREADS",
+      valueFrom: { resourceFieldRef: { containerName: "runtime", resource: "limits.cpu", divisor: "1" } },
+    });
+    expect(containerOf().env).toEqual([]);
+  });
+
+  it("never lets overrides change its own labels", () => {
+    const labels = { team: "vision", "app.kubernetes.io/managed-by": "somebody" };
+    expect(podTemplate(request({ pod: { labels } })).metadata?.labels).toEqual({
+      team: "vision",
+      "app.kubernetes.io/managed-by": "modelwright",
+      "app.kubernetes.io/name": "modelwright-runtime",
+      "modelwright.dev/run": "digits-1",
+    });
+  });
+});
+
+describe("a pod that asks for a GPU", () => {
+  it("gets it as a limit and tolerates the taint of the resource", () => {
+    const gpu = { count: 2, resourceName: "nvidia.com/mig-1g.10gb", onMissing: "Fail" } as const;
+    expect(containerOf({ gpu }).resources?.limits).toEqual({ "nvidia.com/mig-1g.10gb": "2" });
+    expect(specOf({ gpu }).tolerations).toEqual([
+      { key: "nvidia.com/mig-1g.10gb", operator: "Exists", effect: "NoSchedule" },
+      { key: "nvidia.com/gpu", operator: "Exists", effect: "NoSchedule" },
+    ]);
+  });
+
+  it("goes to nodes with one of the products, whatever else the user's affinity asks for", () => {
+    const gpu = { count: 1, products: ["NVIDIA-H200"], onMissing: "Fail" as const };
+    const product = { key: "nvidia.com/gpu.product", operator: "In", values: ["NVIDIA-H200"] };
+    const zone = (value: string) => ({ key: "zone", operator: "In", values: [value] });
+    const terms = (affinity?: Record<string, unknown>) =>
+      specOf({ gpu, pod: affinity === undefined ? {} : { affinity } }).affinity?.nodeAffinity
+        ?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
+    expect(terms()).toEqual([{ matchExpressions: [product] }]);
+    const nodeSelectorTerms = [{ matchExpressions: [zone("a")] }, { matchExpressions: [zone("b")] }];
+    const affinity = { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms } } };
+    expect(terms(affinity)).toEqual([
+      { matchExpressions: [zone("a"), product] },
+      { matchExpressions: [zone("b"), product] },
+    ]);
+  });
+
+  it("claims a device instead, where a claim template is named", () => {
+    const gpu = { resourceClaimTemplateName: "one-gpu", onMissing: "Fail" } as const;
+    expect(specOf({ gpu }).resourceClaims).toEqual([{ name: "gpu", resourceClaimTemplateName: "one-gpu" }]);
+    expect(containerOf({ gpu }).resources?.claims).toEqual([{ name: "gpu" }]);
+    expect(specOf({ gpu }).tolerations).toBeUndefined();
+  });
+});
