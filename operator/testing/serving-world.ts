@@ -1,0 +1,213 @@
+/** A cluster in memory for rollouts: it carries out writes, and plays the controllers and kubelets of Kubernetes. */
+import type { IDeployment } from "kubernetes-models/apps/v1/Deployment";
+import type { IPodDisruptionBudget } from "kubernetes-models/policy/v1/PodDisruptionBudget";
+import type { IService } from "kubernetes-models/v1/Service";
+import type { IConfigMap } from "kubernetes-models/v1/ConfigMap";
+import type { ServingProgress } from "../../crds/contract/progress.ts";
+import { LABELS } from "../../crds/contract/names.ts";
+import type { ModelDeployment } from "../../crds/model-deployment.ts";
+import { resolveModel } from "../model-reference.ts";
+import type { KubernetesObject, Stored } from "../kernel/meta.ts";
+import { type ObservedDeployment, type Situation, situation } from "../model-deployment/observed.ts";
+import { budgetRecord, deploymentRecord, serviceRecord } from "../model-deployment/records.ts";
+import type { DeploymentOwner } from "../model-deployment/revision.ts";
+import { planRollout } from "../model-deployment/rollout.ts";
+import { deploymentStatus } from "../model-deployment/status.ts";
+import type { PodRecord } from "../pods/pod-record.ts";
+import type { Note } from "../reasons.ts";
+import { configMapRecord } from "../runs/job-record.ts";
+import type { Write } from "../writes.ts";
+import { CONFIG, digest, modelDeployment, NOW, pod } from "./objects.ts";
+
+/** What pods of a model do; the model is the last part of its URI. */
+export type Behaviour = "good" | "crash" | "slow";
+
+type Kept = Stored<KubernetesObject & { spec?: Record<string, unknown>; status?: Record<string, unknown> }>;
+
+export class ServingWorld {
+  owner: DeploymentOwner;
+  now = NOW;
+  image = CONFIG.runtimeImage;
+  readonly notes: Note[] = [];
+  readonly behaviours = new Map<string, Behaviour>();
+  readonly #objects = new Map<string, Kept>();
+  #pods: PodRecord[] = [];
+  #reports = new Map<string, ServingProgress>();
+  /** As the EndpointSlice controller last saw them. */
+  #endpoints: string[] = [];
+  #serial = 0;
+
+  constructor(spec: Record<string, unknown> = {}) {
+    this.owner = modelDeployment(spec);
+  }
+
+  /** Changes the spec as a user does. */
+  change(spec: Partial<ModelDeployment["spec"]>): void {
+    const { metadata } = this.owner;
+    this.owner = {
+      ...this.owner,
+      spec: { ...this.owner.spec, ...spec },
+      metadata: { ...metadata, generation: metadata.generation + 1 },
+    };
+  }
+
+  model(name: string): void {
+    this.change({ model: { uri: `pvc://models/${name}`, digest: digest(name.slice(-1)) } });
+  }
+
+  see(): Situation {
+    return situation(this.#observed());
+  }
+
+  /** One reconcile that is cut off after so many writes; without a limit its status is written too. */
+  reconcile(most = Number.POSITIVE_INFINITY): Write[] {
+    const seen = this.see();
+    const writes = planRollout(seen);
+    for (const write of writes.slice(0, most)) {
+      this.#write(write);
+      if (write.note !== undefined) this.notes.push(write.note);
+    }
+    if (most >= writes.length) {
+      const { status, notes } = deploymentStatus(seen, undefined);
+      this.owner = { ...this.owner, status };
+      this.notes.push(...notes);
+    }
+    return writes;
+  }
+
+  /** Lets Kubernetes do its part, and time pass. */
+  kubernetes(seconds = 2): void {
+    this.now += seconds * 1000;
+    this.#endpoints = this.#readyPodsOf(this.selected);
+    const kept: PodRecord[] = [];
+    for (const deployment of this.#of("deployments")) {
+      const { name } = deployment.metadata;
+      const wanted = Number(deployment.spec?.["replicas"] ?? 1);
+      const held = this.#pods.filter(({ metadata }) => metadata.labels?.[LABELS.revision] === name).slice(0, wanted);
+      const fresh = Array.from({ length: wanted - held.length }, () => this.#pod(name));
+      const pods = [...held, ...fresh].map((one) => this.#live(one, name));
+      kept.push(...pods);
+      const ready = pods.filter((one) => one.ready).length;
+      const { generation: observedGeneration } = deployment.metadata;
+      deployment.status = { observedGeneration, replicas: wanted, updatedReplicas: wanted, readyReplicas: ready };
+    }
+    this.#pods = kept;
+  }
+
+  /** Reconciles and lets Kubernetes work until nothing more is written. */
+  settle(): void {
+    for (let round = 0; round < 60; round++) {
+      const writes = this.reconcile();
+      this.kubernetes();
+      if (writes.length === 0 && round > 8) return;
+    }
+    throw new Error("it never comes to rest");
+  }
+
+  /** The revision behind the Service. */
+  get selected(): string | undefined {
+    const service = this.#objects.get(`services/${this.owner.metadata.name}`) as IService | undefined;
+    return service?.spec?.selector?.[LABELS.revision];
+  }
+
+  ready(revision: string | undefined): number {
+    return this.#readyPodsOf(revision).length;
+  }
+
+  replicas(revision: string): number | undefined {
+    const deployment = this.#objects.get(`deployments/${revision}`) as IDeployment | undefined;
+    return deployment?.spec?.replicas;
+  }
+
+  names(plural: string): string[] {
+    return this.#of(plural).map(({ metadata }) => metadata.name);
+  }
+
+  #of(plural: string): Kept[] {
+    return [...this.#objects].filter(([key]) => key.startsWith(`${plural}/`)).map(([, object]) => object);
+  }
+
+  /** As the API server would return them: what is kept under a plural is of its kind. */
+  #all<T extends KubernetesObject>(plural: string): Stored<T>[] {
+    return this.#of(plural) as unknown as Stored<T>[];
+  }
+
+  #readyPodsOf(revision: string | undefined): string[] {
+    return this.#pods
+      .filter(({ ready, metadata }) => ready && metadata.labels?.[LABELS.revision] === revision)
+      .map(({ metadata }) => metadata.name);
+  }
+
+  #pod(revision: string): PodRecord {
+    const name = `${revision}-x-${this.#serial++}`;
+    return pod({ name, labels: { [LABELS.revision]: revision, [LABELS.modelDeployment]: this.owner.metadata.name } });
+  }
+
+  #live(one: PodRecord, revision: string): PodRecord {
+    const map = this.#objects.get(`configmaps/${revision}`) as IConfigMap | undefined;
+    const run = JSON.parse(map?.data?.["job.json"] ?? "{}") as { model?: { uri: string; digest?: string } };
+    const uri = run.model?.uri ?? "";
+    const model = uri.slice(uri.lastIndexOf("/") + 1);
+    const behaviour = this.behaviours.get(model) ?? "good";
+    if (behaviour === "slow") return { ...one, running: true };
+    if (behaviour === "crash") return { ...one, restarts: one.restarts + 1, endedBefore: { exitCode: 66 } };
+    this.#reports.set(one.metadata.uid, {
+      kind: "ServingProgress",
+      revision,
+      state: "Serving",
+      model: { uri, digest: run.model?.digest ?? digest(model.slice(-1)) },
+    });
+    return { ...one, running: true, ready: true, readySince: one.readySince ?? new Date(this.now).toISOString() };
+  }
+
+  #write(write: Write): void {
+    const { name } = "object" in write ? write.object.metadata : write.metadata;
+    const key = `${write.resource.plural}/${name}`;
+    const held = this.#objects.get(key);
+    switch (write.verb) {
+      case "create":
+        if (held !== undefined) throw new Error(`${key} exists`);
+        this.#objects.set(key, this.#stored(write.object, undefined));
+        return;
+      case "apply":
+        if (held?.metadata.uid !== write.object.metadata.uid) throw new Error(`${key} is another one`);
+        this.#objects.set(key, this.#stored(write.object, held));
+        return;
+      case "delete":
+        if (write.resource.plural === "pods") this.#pods = this.#pods.filter(({ metadata }) => metadata.name !== name);
+        else this.#objects.delete(key);
+        return;
+      case "patch":
+        throw new Error("a rollout patches nothing");
+    }
+  }
+
+  #stored(object: KubernetesObject, held: Kept | undefined): Kept {
+    const serial = this.#serial++;
+    const metadata = {
+      ...structuredClone(object.metadata),
+      name: object.metadata?.name ?? "",
+      uid: held?.metadata.uid ?? `uid-${serial}`,
+      resourceVersion: String(serial),
+      generation: (held?.metadata.generation ?? 0) + 1,
+    };
+    // Written with apiVersion and kind.
+    return { ...structuredClone(object), metadata, status: held?.status ?? {} } as Kept;
+  }
+
+  #observed(): ObservedDeployment {
+    return {
+      owner: this.owner,
+      resolution: resolveModel(this.owner.spec.model, this.owner, () => undefined),
+      config: { ...CONFIG, runtimeImage: this.image },
+      now: this.now,
+      configMaps: this.#all<IConfigMap>("configmaps").map(configMapRecord),
+      deployments: this.#all<IDeployment>("deployments").map(deploymentRecord),
+      services: this.#all<IService>("services").map(serviceRecord),
+      budgets: this.#all<IPodDisruptionBudget>("poddisruptionbudgets").map(budgetRecord),
+      slices: [{ metadata: { name: "slice", uid: "slice", resourceVersion: "1" }, readyPods: this.#endpoints }],
+      pods: this.#pods,
+      reports: this.#reports,
+    };
+  }
+}
