@@ -10,19 +10,41 @@ import { FakeClock, settle } from "./testing/fake-clock.ts";
 class LeaseServer {
   lease: Stored<ILease> | undefined;
   calls = 0;
+  watches = 0;
+  /** Whether candidates may watch. */
+  isWatchable = true;
+  readonly #watchers = new Set<() => void>();
   #version = 0;
+
+  /** Tells watchers that the lease is another than before. */
+  changed(): void {
+    for (const wake of this.#watchers) wake();
+  }
 
   client(line: { isCut: boolean } = { isCut: false }): LeaderElectionOptions["client"] {
     const store = (body: ILease): Stored<ILease> => {
       const metadata = { ...body.metadata, name: "lease", uid: "u", resourceVersion: String(++this.#version) };
       this.lease = structuredClone({ ...body, metadata });
+      this.changed();
       return structuredClone(this.lease);
     };
     const arrive = () => {
       this.calls++;
       if (line.isCut) throw new ApiError({ status: 0, reason: "Timeout", message: "no answer" });
     };
+    const changes = (since: string | undefined, signal: AbortSignal) => this.#changes(since, signal);
+    const watched = () => {
+      this.watches++;
+      arrive();
+      if (!this.isWatchable) throw new ApiError({ status: 403, reason: "Forbidden", message: "no watch" });
+    };
     const client = {
+      async *watch(_resource: unknown, options: { resourceVersion?: string; signal: AbortSignal }) {
+        watched();
+        for await (const object of changes(options.resourceVersion, options.signal)) {
+          if (!line.isCut) yield { type: "MODIFIED", object };
+        }
+      },
       find: async () => {
         arrive();
         return structuredClone(this.lease);
@@ -42,11 +64,33 @@ class LeaseServer {
     };
     return client as unknown as LeaderElectionOptions["client"];
   }
+
+  async *#changes(since: string | undefined, signal: AbortSignal) {
+    for (let version = since; !signal.aborted;) {
+      if (this.lease && this.lease.metadata.resourceVersion !== version) {
+        version = this.lease.metadata.resourceVersion;
+        yield structuredClone(this.lease);
+      } else await this.#change(signal);
+    }
+  }
+
+  async #change(signal: AbortSignal): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#watchers.add(resolve);
+      signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+    this.#watchers.clear();
+  }
 }
 
-function candidate(clock: Clock, client: LeaderElectionOptions["client"], identity: string) {
-  const options = { client, identity, namespace: "ns", name: "lease", clock, logger: silentLogger, random: () => 0 };
-  return new LeaderElection(options);
+function candidate(
+  clock: Clock,
+  client: LeaderElectionOptions["client"],
+  identity: string,
+  observer?: LeaderElectionOptions["observer"],
+) {
+  const options = { client, identity, namespace: "ns", name: "lease", clock, logger: silentLogger, observer };
+  return new LeaderElection({ ...options, random: () => 0 });
 }
 
 const never = new AbortController().signal;
@@ -59,7 +103,7 @@ describe("leader election", () => {
     expect(await one.acquire(never)).toBe(true);
     expect(server.lease?.spec).toEqual({
       holderIdentity: "one",
-      leaseDurationSeconds: 15,
+      leaseDurationSeconds: 4,
       acquireTime: "2026-01-01T00:00:00.000000Z",
       renewTime: "2026-01-01T00:00:00.000000Z",
       leaseTransitions: 0,
@@ -75,9 +119,9 @@ describe("leader election", () => {
     if (server.lease?.spec) server.lease.spec.renewTime = "2027-01-01T00:00:00.000000Z";
     const two = candidate(clock, server.client(), "two");
     const acquired = two.acquire(never);
-    await clock.advance(14_000);
+    await clock.advance(3999);
     expect(two.isLeader).toBe(false);
-    await clock.advance(4000);
+    await clock.advance(1);
     expect(await acquired).toBe(true);
     expect(server.lease?.spec).toMatchObject({ holderIdentity: "two", leaseTransitions: 1 });
   });
@@ -101,7 +145,7 @@ describe("leader election", () => {
     expect(two.isLeader).toBe(false);
   });
 
-  it("renews with one call every two seconds", async () => {
+  it("renews with one call a second", async () => {
     const clock = new FakeClock();
     const server = new LeaseServer();
     const one = candidate(clock, server.client(), "one");
@@ -109,7 +153,7 @@ describe("leader election", () => {
     const before = server.calls;
     void one.hold(never);
     await clock.advance(20_000);
-    expect(server.calls - before).toBe(10);
+    expect(server.calls - before).toBe(20);
   });
 
   it("gives up when it could not renew for the deadline, before another may take over", async () => {
@@ -123,8 +167,8 @@ describe("leader election", () => {
     void two.acquire(never);
     await clock.advance(4000);
     line.isCut = true;
-    for (let second = 0; second < 20; second++) {
-      await clock.advance(1000);
+    for (let step = 0; step < 80; step++) {
+      await clock.advance(100);
       expect(one.isLeader && two.isLeader).toBe(false);
     }
     expect(await held).toBe("lost");
@@ -140,7 +184,7 @@ describe("leader election", () => {
     void one.hold(never);
     await clock.advance(4000);
     line.isCut = true;
-    await clock.advance(7000);
+    await clock.advance(2500);
     line.isCut = false;
     await clock.advance(60_000);
     expect(one.isLeader).toBe(true);
@@ -169,7 +213,7 @@ describe("leader election", () => {
     expect(await held).toBe("lost");
   });
 
-  it("hands the lease on when released", async () => {
+  it("hands the lease on at once when released", async () => {
     const clock = new FakeClock();
     const server = new LeaseServer();
     const one = candidate(clock, server.client(), "one");
@@ -178,9 +222,114 @@ describe("leader election", () => {
     void two.acquire(never);
     await settle();
     await one.release();
-    await clock.advance(2000);
+    await settle();
     expect(one.isLeader).toBe(false);
     expect(two.isLeader).toBe(true);
+  });
+
+  it("releases the lease though its last renewal got no answer", async () => {
+    const clock = new FakeClock();
+    const server = new LeaseServer();
+    const one = candidate(clock, server.client(), "one");
+    await one.acquire(never);
+    if (server.lease) server.lease.metadata.resourceVersion = "79";
+    await one.release();
+    expect(server.lease?.spec?.holderIdentity).toBe("");
+  });
+
+  it("never gives up what another holds", async () => {
+    const clock = new FakeClock();
+    const server = new LeaseServer();
+    const one = candidate(clock, server.client(), "one");
+    await one.acquire(never);
+    if (server.lease?.spec) server.lease.spec.holderIdentity = "two";
+    await one.release();
+    expect(server.lease?.spec?.holderIdentity).toBe("two");
+  });
+
+  it("waits without a call but its watch while another renews", async () => {
+    const clock = new FakeClock();
+    const server = new LeaseServer();
+    const one = candidate(clock, server.client(), "one");
+    await one.acquire(never);
+    void one.hold(never);
+    const waiting = server.client();
+    const two = candidate(clock, waiting, "two");
+    void two.acquire(never);
+    await settle();
+    const before = server.calls;
+    await clock.advance(30_000);
+    // The leader's renewals, and nothing of the other.
+    expect(server.calls - before).toBe(30);
+    expect(server.watches).toBe(1);
+  });
+
+  it("looks again and again where it may not watch, and still takes a silent leader's lease in time", async () => {
+    const clock = new FakeClock();
+    const server = new LeaseServer();
+    server.isWatchable = false;
+    const one = candidate(clock, server.client(), "one");
+    await one.acquire(never);
+    const two = candidate(clock, server.client(), "two");
+    void two.acquire(never);
+    await clock.advance(3999);
+    expect(two.isLeader).toBe(false);
+    await clock.advance(1);
+    expect(two.isLeader).toBe(true);
+  });
+
+  it("takes nothing on a watch that has gone deaf, as the lease itself is read first", async () => {
+    const clock = new FakeClock();
+    const server = new LeaseServer();
+    const line = { isCut: false };
+    const one = candidate(clock, server.client(), "one");
+    await one.acquire(never);
+    void one.hold(never);
+    const two = candidate(clock, server.client(line), "two");
+    void two.acquire(never);
+    await settle();
+    line.isCut = true;
+    await clock.advance(20_000);
+    line.isCut = false;
+    await clock.advance(20_000);
+    expect([one.isLeader, two.isLeader]).toEqual([true, false]);
+  });
+
+  it("does not hammer a server that refuses a free lease", async () => {
+    const clock = new FakeClock();
+    const server = new LeaseServer();
+    const one = candidate(clock, server.client({ isCut: true }), "one");
+    void one.acquire(never);
+    await clock.advance(20_000);
+    expect(server.calls).toBeLessThan(30);
+  });
+
+  it.each([
+    ["keeps the lease over", 2500, true],
+    ["gives up after", 4500, false],
+  ])("%s a stall of the event loop of %i ms", async (_does, milliseconds, keeps) => {
+    const clock = new FakeClock();
+    const one = candidate(clock, new LeaseServer().client(), "one");
+    await one.acquire(never);
+    void one.hold(never);
+    await clock.advance(1000);
+    clock.stall(milliseconds);
+    await clock.advance(0);
+    expect(one.isLeader).toBe(keeps);
+  });
+
+  it("counts the renewals for which it had to read the lease", async () => {
+    const clock = new FakeClock();
+    const server = new LeaseServer();
+    let slow = 0;
+    const one = candidate(clock, server.client(), "one", { leading: () => undefined, slowRenewal: () => slow++ });
+    await one.acquire(never);
+    void one.hold(never);
+    await clock.advance(3000);
+    expect(slow).toBe(0);
+    if (server.lease) server.lease.metadata.resourceVersion = "80";
+    await clock.advance(3000);
+    expect(slow).toBe(1);
   });
 
   it("tells the watchdog when a stalled process may no longer be the leader", async () => {
@@ -188,14 +337,14 @@ describe("leader election", () => {
     const one = candidate(clock, new LeaseServer().client(), "one");
     expect(one.isHealthy).toBe(true);
     await one.acquire(never);
-    clock.advanceSync(15_000);
+    clock.advanceSync(4000);
     expect(one.isHealthy).toBe(false);
   });
 
   it("refuses times under which two could lead", () => {
     const options = { namespace: "ns", name: "l", identity: "i", clock: new FakeClock(), logger: silentLogger };
     const client = new LeaseServer().client();
-    expect(() => new LeaderElection({ ...options, client, leaseSeconds: 10, renewDeadlineSeconds: 10 })).toThrow(
+    expect(() => new LeaderElection({ ...options, client, leaseSeconds: 3, renewDeadlineSeconds: 3 })).toThrow(
       "renewDeadlineSeconds < leaseSeconds",
     );
   });

@@ -8,20 +8,22 @@ import { Resources } from "./resource.ts";
 
 export interface LeaderObserver {
   leading(name: string, isLeader: boolean): void;
+  /** A renewal that met a change by somebody else, and had to read the lease first. */
+  slowRenewal(name: string): void;
 }
 
 export interface LeaderElectionOptions {
   /** A client of its own, so that no other traffic holds a renewal back. */
-  readonly client: Pick<Client, "find" | "create" | "replace">;
+  readonly client: Pick<Client, "find" | "create" | "replace" | "watch">;
   readonly namespace: string;
   readonly name: string;
   /** Unique among the candidates, also after a restart. */
   readonly identity: string;
-  /** How long others wait after the last renewal they saw; default 15. */
+  /** How long others wait after the last renewal they saw; default 4. */
   readonly leaseSeconds?: number | undefined;
-  /** How long the leader tries to renew before it gives up; default 10, less than leaseSeconds. */
+  /** How long the leader tries to renew before it gives up; default 3, less than leaseSeconds. */
   readonly renewDeadlineSeconds?: number | undefined;
-  /** Between attempts; default 2. */
+  /** Between renewals, and between looks at a lease that cannot be watched; default 1. */
   readonly retrySeconds?: number | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -29,9 +31,13 @@ export interface LeaderElectionOptions {
   readonly random?: (() => number) | undefined;
 }
 
+/** How long one watch of a lease lasts that others hold. */
+const watchSeconds = 60;
+
 /**
  * One leader among many processes, through a Lease. Whether the leader is gone is judged by how long its lease has
- * not changed as seen from here; the clocks of other machines are not trusted.
+ * not changed as seen from here; the clocks of other machines are not trusted. Who waits watches the lease, so that a
+ * released one passes on at once, and a silent leader's when its time is over; no lease is taken without reading it anew.
  */
 export class LeaderElection {
   readonly name: string;
@@ -47,9 +53,9 @@ export class LeaderElection {
     this.#options = options;
     this.name = options.name;
     this.#clock = options.clock;
-    this.#lease = (options.leaseSeconds ?? 15) * 1000;
-    this.#deadline = (options.renewDeadlineSeconds ?? 10) * 1000;
-    this.#retry = (options.retrySeconds ?? 2) * 1000;
+    this.#lease = (options.leaseSeconds ?? 4) * 1000;
+    this.#deadline = (options.renewDeadlineSeconds ?? 3) * 1000;
+    this.#retry = (options.retrySeconds ?? 1) * 1000;
     if (!(this.#retry < this.#deadline && this.#deadline < this.#lease)) {
       throw new RangeError("leader election needs retrySeconds < renewDeadlineSeconds < leaseSeconds");
     }
@@ -68,7 +74,7 @@ export class LeaderElection {
 
   /** Resolves true when leading, false when the signal aborts. */
   async acquire(signal: AbortSignal): Promise<boolean> {
-    const { logger, identity, random = Math.random } = this.#options;
+    const { logger, identity } = this.#options;
     logger.info("waiting for the lease", { lease: this.name, identity });
     while (!signal.aborted) {
       const started = this.#clock.monotonic();
@@ -78,7 +84,7 @@ export class LeaderElection {
         logger.info("leading", { lease: this.name, identity });
         return true;
       }
-      await sleep(this.#clock, this.#retry * (1 + 0.2 * random()), signal);
+      await this.#waitForNews(signal);
     }
     return false;
   }
@@ -86,41 +92,93 @@ export class LeaderElection {
   /** Renews until the signal aborts ("stopped") or the lease cannot be kept ("lost": end the process). */
   async hold(signal: AbortSignal): Promise<"stopped" | "lost"> {
     while (!signal.aborted) {
-      await sleep(this.#clock, this.#retry, signal);
+      await sleep(this.#clock, Math.max(0, Math.min(this.#retry, this.#deadline - this.#sinceRenewal())), signal);
       if (signal.aborted) break;
       const started = this.#clock.monotonic();
       // After a long stall another may lead already: do not even ask.
-      if (this.#sinceRenewal(started) < this.#lease && (await this.#attempt(signal))) this.#renewedAt = started;
-      else if (this.#sinceRenewal(this.#clock.monotonic()) >= this.#deadline || this.#isOthers()) return this.#lost();
+      if (this.#sinceRenewal() < this.#lease && (await this.#attempt(signal))) this.#renewedAt = started;
+      else if (this.#sinceRenewal() >= this.#deadline || this.#isOthers()) return this.#lost();
     }
     return "stopped";
   }
 
   /** Gives the lease up, so that another need not wait for its end. Does nothing when not leading. */
   async release(): Promise<void> {
-    if (!this.isLeader || !this.#observed) return;
-    const { lease } = this.#observed;
+    if (!this.isLeader) return;
     this.#renewedAt = undefined;
-    this.#options.observer?.leading(this.name, false);
-    const now = microTime(this.#clock.now());
-    const spec = { ...lease.spec, holderIdentity: "", leaseDurationSeconds: 1, renewTime: now };
+    const { client, namespace, identity, logger, observer } = this.#options;
+    observer?.leading(this.name, false);
+    const options = { timeoutSeconds: this.#callSeconds };
     try {
-      await this.#options.client.replace(Resources.Lease, { ...lease, spec }, { timeoutSeconds: this.#callSeconds });
-      this.#options.logger.info("released the lease", { lease: this.name });
+      // Read anew: a renewal that was cut off by the end may have taken effect.
+      const lease = await client.find(Resources.Lease, namespace, this.name, options);
+      if (lease?.spec?.holderIdentity !== identity) return;
+      const now = microTime(this.#clock.now());
+      const spec = { ...lease.spec, holderIdentity: "", leaseDurationSeconds: 1, renewTime: now };
+      await client.replace(Resources.Lease, { ...lease, spec }, options);
+      logger.info("released the lease", { lease: this.name });
     } catch (error) {
-      this.#options.logger.warn("could not release the lease; others wait for its end", { error, lease: this.name });
+      logger.warn("could not release the lease; others wait for its end", { error, lease: this.name });
     }
   }
 
-  /** A leader's call must not outlast its right to lead. */
-  get #callSeconds(): number {
-    const usual = Math.max(1000, this.#deadline / 2);
-    const left = this.isLeader ? this.#deadline - this.#sinceRenewal(this.#clock.monotonic()) : usual;
-    return Math.max(500, Math.min(usual, left)) / 1000;
+  /** Resolves when the lease may be free: it changed so, its time is over, or it is time to look again. */
+  async #waitForNews(signal: AbortSignal): Promise<void> {
+    // It was free, and could not be had: somebody was faster, or the server does not answer.
+    if (!this.#observed || this.#mayTake()) return sleep(this.#clock, this.#pause(), signal);
+    const waking = new AbortController();
+    const either = AbortSignal.any([signal, waking.signal]);
+    const waits = [this.#expiry(either), this.#follow(this.#observed.lease, either)];
+    await Promise.race(waits);
+    waking.abort();
+    await Promise.all(waits);
   }
 
-  #sinceRenewal(now: number): number {
-    return now - (this.#renewedAt ?? -Infinity);
+  /** Resolves when the observed lease has not changed for its time. */
+  async #expiry(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted && !this.#mayTake()) await sleep(this.#clock, this.#untilExpiry(), signal);
+  }
+
+  /** Keeps what is observed up to date until the lease is free or the watch ends. */
+  async #follow(lease: Stored<ILease>, signal: AbortSignal): Promise<void> {
+    const { client, namespace, logger } = this.#options;
+    const events = client.watch(Resources.Lease, {
+      namespace,
+      fieldSelector: `metadata.name=${this.name}`,
+      resourceVersion: lease.metadata.resourceVersion,
+      timeoutSeconds: watchSeconds,
+      silenceSeconds: watchSeconds + 5,
+      signal,
+    });
+    try {
+      for await (const event of events) {
+        if (event.type === "BOOKMARK") continue;
+        this.#observe(event.object);
+        if (event.type === "DELETED" || this.#mayTake()) return;
+      }
+    } catch (error) {
+      if (!signal.aborted) logger.debug("the lease cannot be watched", () => ({ error, lease: this.name }));
+    }
+    await sleep(this.#clock, this.#pause(), signal);
+  }
+
+  /** Milliseconds, never all candidates at the same time. */
+  #pause(): number {
+    const { random = Math.random } = this.#options;
+    return this.#retry * (0.8 + 0.2 * random());
+  }
+
+  /** A leader's call must not outlast its right to lead, and a candidate's not delay the next look. */
+  get #callSeconds(): number {
+    const usual = this.#deadline / 2;
+    if (!this.isLeader) return usual / 1000;
+    const since = this.#sinceRenewal();
+    const least = (this.#lease - this.#deadline) / 2;
+    return Math.max(1, Math.min(this.#lease - since, Math.max(least, Math.min(usual, this.#deadline - since)))) / 1000;
+  }
+
+  #sinceRenewal(): number {
+    return this.#clock.monotonic() - (this.#renewedAt ?? -Infinity);
   }
 
   #isOthers(): boolean {
@@ -137,7 +195,10 @@ export class LeaderElection {
   async #attempt(signal: AbortSignal): Promise<boolean> {
     try {
       // A leader knows its lease: one call. A conflict means that somebody touched it, so look first.
-      if (this.#observed && this.isLeader && (await this.#write(this.#observed.lease, signal))) return true;
+      if (this.#observed && this.isLeader) {
+        if (await this.#write(this.#observed.lease, signal)) return true;
+        this.#options.observer?.slowRenewal(this.name);
+      }
       return await this.#look(signal);
     } catch (error) {
       if (!signal.aborted) this.#options.logger.warn("the lease cannot be reached", { error, lease: this.name });
@@ -150,18 +211,27 @@ export class LeaderElection {
     const options = { signal, timeoutSeconds: this.#callSeconds };
     const lease = await client.find(Resources.Lease, namespace, this.name, options);
     if (!lease) return this.#create(signal);
-    const isNews = this.#observed?.lease.metadata.resourceVersion !== lease.metadata.resourceVersion;
-    if (isNews) this.#observed = { lease, at: this.#clock.monotonic() };
+    this.#observe(lease);
     return this.#mayTake() && this.#write(lease, signal);
   }
 
+  #observe(lease: Stored<ILease>): void {
+    const isNews = this.#observed?.lease.metadata.resourceVersion !== lease.metadata.resourceVersion;
+    if (isNews) this.#observed = { lease, at: this.#clock.monotonic() };
+  }
+
   #mayTake(): boolean {
-    if (!this.#observed) return false;
+    return this.#untilExpiry() <= 0;
+  }
+
+  /** Milliseconds after which the observed lease is nobody's, unless it changes; 0 or less when it is free. */
+  #untilExpiry(): number {
+    if (!this.#observed) return 0;
     const { lease, at } = this.#observed;
     const holder = lease.spec?.holderIdentity;
-    if (!holder || holder === this.#options.identity) return true;
+    if (!holder || holder === this.#options.identity) return 0;
     const seconds = lease.spec?.leaseDurationSeconds ?? this.#lease / 1000;
-    return this.#clock.monotonic() - at > seconds * 1000;
+    return at + seconds * 1000 - this.#clock.monotonic();
   }
 
   async #create(signal: AbortSignal): Promise<boolean> {

@@ -209,11 +209,25 @@ function informerMetrics(registry: Registry): InformerObserver {
 }
 
 function leaderMetrics(registry: Registry): LeaderObserver {
+  const labelNames = ["name"] as const;
+  const registers = [registry];
   const status = new Gauge({
     name: "leader_election_master_status",
     help: "1 while this process leads.",
-    labelNames: ["name"],
-    registers: [registry],
+    labelNames,
+    registers,
   });
-  return { leading: (name, isLeader) => status.set({ name }, isLeader ? 1 : 0) };
+  const slow = new Counter({
+    name: "leader_election_slowpath_total",
+    help: "Renewals that had to read the lease first.",
+    labelNames,
+    registers,
+  });
+  return {
+    leading: (name, isLeader) => {
+      status.set({ name }, isLeader ? 1 : 0);
+      slow.inc({ name }, 0);
+    },
+    slowRenewal: (name) => slow.inc({ name }),
+  };
 }

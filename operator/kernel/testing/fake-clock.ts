@@ -57,6 +57,11 @@ export class FakeClock implements Clock {
     this.#elapsed = end;
   }
 
+  /** Moves time on without firing anything: what a blocked event loop looks like. */
+  stall(milliseconds: number): void {
+    this.#elapsed += milliseconds;
+  }
+
   #fire(timer: FakeTimer): void {
     this.#timers.delete(timer);
     this.#elapsed = Math.max(this.#elapsed, timer.dueAt);
