@@ -36,5 +36,5 @@ export const rules: readonly Rule[] = [
 
 /** In its own namespace: leader election. */
 export const leaseRules: readonly Rule[] = [
-  { apiGroups: ["coordination.k8s.io"], resources: ["leases"], verbs: ["get", "create", "update", "patch"] },
+  { apiGroups: ["coordination.k8s.io"], resources: ["leases"], verbs: ["get", "watch", "create", "update"] },
 ];
