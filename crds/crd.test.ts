@@ -18,10 +18,16 @@ function nodes(schema: JsonSchema, path = ""): { path: string; schema: JsonSchem
 
 /** The node at a printer column's path; a filter in brackets selects an item. */
 function at(schema: JsonSchema, jsonPath: string): JsonSchema | undefined {
-  const steps = jsonPath.replaceAll(/\[\?\([^)]*\)\]/g, ".[]").split(".").filter((step) => step !== "");
+  const steps = jsonPath
+    .replaceAll(/\[\?\([^)]*\)\]/g, ".[]")
+    .split(".")
+    .filter((step) => step !== "");
   return steps.reduce<JsonSchema | undefined>((node, step) => {
     if (step === "[]") return node?.items;
-    return node?.properties?.[step] ?? (typeof node?.additionalProperties === "object" ? node.additionalProperties : undefined);
+    return (
+      node?.properties?.[step] ??
+      (typeof node?.additionalProperties === "object" ? node.additionalProperties : undefined)
+    );
   }, schema);
 }
 
@@ -44,7 +50,17 @@ describe.each([...KINDS])("the CustomResourceDefinition of $kind", (kind) => {
   });
 
   it("has a type and no forbidden keyword in every node", () => {
-    const forbidden = ["$ref", "allOf", "oneOf", "not", "patternProperties", "definitions", "uniqueItems", "id", "$schema"];
+    const forbidden = [
+      "$ref",
+      "allOf",
+      "oneOf",
+      "not",
+      "patternProperties",
+      "definitions",
+      "uniqueItems",
+      "id",
+      "$schema",
+    ];
     const wrong = nodes(schemaOf(kind)).filter(
       ({ schema }) =>
         forbidden.some((key) => key in schema) ||

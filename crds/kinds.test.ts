@@ -21,12 +21,18 @@ describe("validateManifest", () => {
 
   it("refuses fields that it does not know", () => {
     const validated = validateManifest(RIGHT["ModelDeployment"]?.({ replicas: 3 }, "digits"));
-    expect(validated).toMatchObject({ ok: false, errors: [{ field: "spec", message: expect.stringContaining("replicas") }] });
+    expect(validated).toMatchObject({
+      ok: false,
+      errors: [{ field: "spec", message: expect.stringContaining("replicas") }],
+    });
   });
 
   it("names the kinds that there are when the kind is another", () => {
     const validated = validateManifest({ apiVersion: "v1", kind: "Pod", metadata: { name: "a" } });
-    expect(validated).toMatchObject({ ok: false, errors: [{ field: "kind", message: expect.stringContaining("TrainingJob") }] });
+    expect(validated).toMatchObject({
+      ok: false,
+      errors: [{ field: "kind", message: expect.stringContaining("TrainingJob") }],
+    });
   });
 
   it.each([undefined, null, 7, "text", [], {}])("refuses %p without failing itself", (manifest) => {

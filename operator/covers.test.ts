@@ -11,7 +11,11 @@ describe("what the API server holds", () => {
     { held: { env: undefined }, wanted: { env: ["x"] }, same: false },
     { held: { cpu: "1", memory: "1Gi" }, wanted: { cpu: "1000m", memory: "1024Mi" }, same: true },
     { held: { cpu: "1" }, wanted: { cpu: "1001m" }, same: false },
-    { held: [{ name: "sidecar" }, { name: "runtime", image: "a", policy: "x" }], wanted: [{ name: "runtime", image: "a" }], same: true },
+    {
+      held: [{ name: "sidecar" }, { name: "runtime", image: "a", policy: "x" }],
+      wanted: [{ name: "runtime", image: "a" }],
+      same: true,
+    },
     { held: [{ name: "runtime", image: "b" }], wanted: [{ name: "runtime", image: "a" }], same: false },
     { held: ["a", "b"], wanted: ["a", "b"], same: true },
     { held: ["a"], wanted: ["a", "b"], same: false },

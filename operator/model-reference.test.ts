@@ -9,7 +9,10 @@ const lookup = (job: SourceJob | undefined) => () => job;
 
 describe("the model of a reference", () => {
   it("is the URI that is given, with its digest where there is one", () => {
-    expect(resolveModel({ uri: "pvc://a/b" }, self, lookup(undefined))).toEqual({ state: "Known", model: { uri: "pvc://a/b" } });
+    expect(resolveModel({ uri: "pvc://a/b" }, self, lookup(undefined))).toEqual({
+      state: "Known",
+      model: { uri: "pvc://a/b" },
+    });
     expect(resolveModel({ uri: "pvc://a/b", digest: digest("1") }, self, lookup(undefined))).toEqual({
       state: "Known",
       model: { uri: "pvc://a/b", digest: digest("1") },
@@ -18,7 +21,10 @@ describe("the model of a reference", () => {
 
   it("is the artefact of the job, also while that job runs again", () => {
     const job = { status: { state: "Training", artefact } };
-    expect(resolveModel({ from }, self, lookup(job))).toEqual({ state: "Known", model: { uri: artefact.uri, digest: artefact.digest } });
+    expect(resolveModel({ from }, self, lookup(job))).toEqual({
+      state: "Known",
+      model: { uri: artefact.uri, digest: artefact.digest },
+    });
   });
 
   it.each([
@@ -26,7 +32,10 @@ describe("the model of a reference", () => {
     { what: "has no status", job: {}, says: "no artefact yet (Pending)" },
     { what: "has failed", job: { status: { state: "Failed" } }, says: "no artefact yet (Failed)" },
   ])("is waited for when the job $what", ({ job, says }) => {
-    expect(resolveModel({ from }, self, lookup(job))).toEqual({ state: "Waiting", message: expect.stringContaining(says) });
+    expect(resolveModel({ from }, self, lookup(job))).toEqual({
+      state: "Waiting",
+      message: expect.stringContaining(says),
+    });
   });
 
   it("is refused when it is not the one that was expected", () => {
@@ -36,6 +45,9 @@ describe("the model of a reference", () => {
 
   it("is never the object's own", () => {
     const own = { kind: "TrainingJob", metadata: { name: "source" } };
-    expect(resolveModel({ from }, own, lookup({ status: { artefact } }))).toMatchObject({ state: "Wrong", failure: { reason: "InvalidSpec" } });
+    expect(resolveModel({ from }, own, lookup({ status: { artefact } }))).toMatchObject({
+      state: "Wrong",
+      failure: { reason: "InvalidSpec" },
+    });
   });
 });

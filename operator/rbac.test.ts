@@ -15,7 +15,9 @@ describe("the operator's rights", () => {
   });
 
   it("do not reach specs of our own kinds: users write them, and nobody else", () => {
-    const own = rules.filter(({ apiGroups, resources }) => apiGroups.includes("modelwright.dev") && resources.includes("trainingjobs"));
+    const own = rules.filter(
+      ({ apiGroups, resources }) => apiGroups.includes("modelwright.dev") && resources.includes("trainingjobs"),
+    );
     expect(own.flatMap(({ verbs }) => verbs)).toEqual(["get", "list", "watch"]);
   });
 });

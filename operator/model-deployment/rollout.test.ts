@@ -42,9 +42,11 @@ describe("a rollout", () => {
     world.image = "registry.example/runtime:2";
     expect(world.reconcile()).toEqual([]);
     world.model("m2");
-    const images = world.reconcile().flatMap((write) =>
-      write.verb === "create" && write.resource.plural === "deployments" ? [JSON.stringify(write.object)] : [],
-    );
+    const images = world
+      .reconcile()
+      .flatMap((write) =>
+        write.verb === "create" && write.resource.plural === "deployments" ? [JSON.stringify(write.object)] : [],
+      );
     expect(images).toEqual([expect.stringContaining("registry.example/runtime:2")]);
     world.settle();
     expect(world.selected).not.toBe(first);
@@ -96,7 +98,8 @@ describe("a rollout", () => {
       world.model(model);
       world.settle();
     }
-    for (const plural of ["deployments", "configmaps", "poddisruptionbudgets"]) expect(world.names(plural)).toHaveLength(3);
+    for (const plural of ["deployments", "configmaps", "poddisruptionbudgets"])
+      expect(world.names(plural)).toHaveLength(3);
     expect(world.names("services")).toHaveLength(4);
   });
 

@@ -33,8 +33,14 @@ describe("asking a pod", () => {
     { what: "an error", how: (_, response) => response.writeHead(500).end(JSON.stringify(REPORT)) },
     { what: "no JSON", how: (_, response) => response.end("<html>") },
     { what: "an unknown field", how: (_, response) => response.end(JSON.stringify({ ...REPORT, extra: 1 })) },
-    { what: "a number that is none", how: (_, response) => response.end(JSON.stringify({ ...REPORT, loadSeconds: 0 }).replace(":0", ":1e999")) },
-    { what: "more than 64 KiB", how: (_, response) => response.end(JSON.stringify({ ...REPORT, device: "x".repeat(70_000) })) },
+    {
+      what: "a number that is none",
+      how: (_, response) => response.end(JSON.stringify({ ...REPORT, loadSeconds: 0 }).replace(":0", ":1e999")),
+    },
+    {
+      what: "more than 64 KiB",
+      how: (_, response) => response.end(JSON.stringify({ ...REPORT, device: "x".repeat(70_000) })),
+    },
     { what: "more than it says", how: (_, response) => response.write(" ".repeat(100_000)) },
     { what: "nothing, for long", how: () => undefined },
   ])("gives nothing when the answer is $what", async ({ how }) => {

@@ -8,7 +8,16 @@ const ended = (exitCode: number, more: { reason?: string; message?: string } = {
 });
 
 const report = (failure: object) =>
-  JSON.stringify({ kind: "TrainingProgress", run: "digits-1", state: "Failed", progressPercent: 1, epoch: 0, epochs: 1, step: 0, failure });
+  JSON.stringify({
+    kind: "TrainingProgress",
+    run: "digits-1",
+    state: "Failed",
+    progressPercent: 1,
+    epoch: 0,
+    epochs: 1,
+    step: 0,
+    failure,
+  });
 
 describe("what is wrong with a pod", () => {
   it.each([
@@ -20,22 +29,53 @@ describe("what is wrong with a pod", () => {
     { what: "an unknown exit code", seen: ended(1), reason: "PodFailed", final: false },
     { what: "too little memory", seen: ended(137, { reason: "OOMKilled" }), reason: "OutOfMemory", final: false },
     { what: "an eviction", seen: { phase: "Failed", reason: "Evicted" }, reason: "PodFailed", final: false },
-    { what: "a pull that failed once", seen: { waiting: { reason: "ErrImagePull", message: "" } }, reason: "ImagePullFailed", final: false },
-    { what: "a pull that failed again", seen: { waiting: { reason: "ImagePullBackOff", message: "" } }, reason: "ImagePullFailed", final: true },
-    { what: "an image name that is none", seen: { waiting: { reason: "InvalidImageName", message: "" } }, reason: "ImagePullFailed", final: true },
-    { what: "a missing Secret", seen: { waiting: { reason: "CreateContainerConfigError", message: 'secret "s" not found' } }, reason: "ContainerCannotStart", final: true },
+    {
+      what: "a pull that failed once",
+      seen: { waiting: { reason: "ErrImagePull", message: "" } },
+      reason: "ImagePullFailed",
+      final: false,
+    },
+    {
+      what: "a pull that failed again",
+      seen: { waiting: { reason: "ImagePullBackOff", message: "" } },
+      reason: "ImagePullFailed",
+      final: true,
+    },
+    {
+      what: "an image name that is none",
+      seen: { waiting: { reason: "InvalidImageName", message: "" } },
+      reason: "ImagePullFailed",
+      final: true,
+    },
+    {
+      what: "a missing Secret",
+      seen: { waiting: { reason: "CreateContainerConfigError", message: 'secret "s" not found' } },
+      reason: "ContainerCannotStart",
+      final: true,
+    },
     { what: "a crash", seen: { restarts: 1, endedBefore: { exitCode: 1 } }, reason: "PodFailed", final: false },
     { what: "a third crash", seen: { restarts: 3, endedBefore: { exitCode: 1 } }, reason: "PodFailed", final: true },
-    { what: "a crash for want of memory", seen: { restarts: 1, endedBefore: { exitCode: 137, reason: "OOMKilled" } }, reason: "OutOfMemory", final: true },
+    {
+      what: "a crash for want of memory",
+      seen: { restarts: 1, endedBefore: { exitCode: 137, reason: "OOMKilled" } },
+      reason: "OutOfMemory",
+      final: true,
+    },
   ])("is $reason for $what", ({ seen, reason, final }) => {
     expect(podProblem(pod(seen))).toMatchObject({ failure: { reason }, final });
   });
 
   it.each([
     { what: "a pod that starts", seen: { waiting: { reason: "ContainerCreating", message: "" } } },
-    { what: "a pod that is ready again after a crash", seen: { ready: true, running: true, endedBefore: { exitCode: 1 } } },
+    {
+      what: "a pod that is ready again after a crash",
+      seen: { ready: true, running: true, endedBefore: { exitCode: 1 } },
+    },
     { what: "a pod that ended well", seen: { phase: "Succeeded", ended: { exitCode: 0 } } },
-    { what: "a pod that was restarted after SIGTERM", seen: { restarts: 1, running: true, endedBefore: { exitCode: 143 } } },
+    {
+      what: "a pod that was restarted after SIGTERM",
+      seen: { restarts: 1, running: true, endedBefore: { exitCode: 143 } },
+    },
   ])("is nothing for $what", ({ seen }) => {
     expect(podProblem(pod(seen))).toBeUndefined();
   });
@@ -51,19 +91,45 @@ describe("what is wrong with a pod", () => {
   it("names the image that cannot be pulled and the memory to raise", () => {
     const pull = podProblem(pod({ waiting: { reason: "ImagePullBackOff", message: "" } }));
     expect(pull?.failure.message).toContain(IMAGE);
-    expect(podProblem(pod(ended(137, { reason: "OOMKilled" })))?.failure.message).toContain("spec.resources.limits.memory");
+    expect(podProblem(pod(ended(137, { reason: "OOMKilled" })))?.failure.message).toContain(
+      "spec.resources.limits.memory",
+    );
   });
 });
 
 describe("what the scheduler lacks", () => {
   it.each([
-    { message: "0/3 nodes are available: 3 Insufficient nvidia.com/gpu.", reason: "WaitingForGpu", names: "nvidia.com/gpu to spare" },
-    { message: "0/1 nodes are available: 1 Insufficient nvidia.com/mig-1g.10gb, 1 Insufficient cpu.", reason: "WaitingForGpu", names: "nvidia.com/mig-1g.10gb" },
-    { message: "0/1 nodes are available: 1 Insufficient cpu, 1 Insufficient memory. preemption: …", reason: "Unschedulable", names: "cpu and memory" },
+    {
+      message: "0/3 nodes are available: 3 Insufficient nvidia.com/gpu.",
+      reason: "WaitingForGpu",
+      names: "nvidia.com/gpu to spare",
+    },
+    {
+      message: "0/1 nodes are available: 1 Insufficient nvidia.com/mig-1g.10gb, 1 Insufficient cpu.",
+      reason: "WaitingForGpu",
+      names: "nvidia.com/mig-1g.10gb",
+    },
+    {
+      message: "0/1 nodes are available: 1 Insufficient cpu, 1 Insufficient memory. preemption: …",
+      reason: "Unschedulable",
+      names: "cpu and memory",
+    },
     { message: "0/1 nodes are available: 1 cannot allocate all claims.", reason: "WaitingForGpu", names: "device" },
-    { message: '0/1 nodes are available: persistentvolumeclaim "models" not found.', reason: "ClaimNotFound", names: "models" },
-    { message: "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.", reason: "ClaimUnbound", names: "StorageClass" },
-    { message: "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.", reason: "Unschedulable", names: "nodeSelector" },
+    {
+      message: '0/1 nodes are available: persistentvolumeclaim "models" not found.',
+      reason: "ClaimNotFound",
+      names: "models",
+    },
+    {
+      message: "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.",
+      reason: "ClaimUnbound",
+      names: "StorageClass",
+    },
+    {
+      message: "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.",
+      reason: "Unschedulable",
+      names: "nodeSelector",
+    },
   ])("is $reason for: $message", ({ message, reason, names }) => {
     const failure = placement(message);
     expect(failure.reason).toBe(reason);

@@ -33,7 +33,12 @@ describe("a generated pod", () => {
     expect(spec).toMatchObject({
       automountServiceAccountToken: false,
       enableServiceLinks: false,
-      securityContext: { runAsNonRoot: true, runAsUser: 65532, fsGroup: 65532, seccompProfile: { type: "RuntimeDefault" } },
+      securityContext: {
+        runAsNonRoot: true,
+        runAsUser: 65532,
+        fsGroup: 65532,
+        seccompProfile: { type: "RuntimeDefault" },
+      },
     });
     expect(spec.hostNetwork ?? spec.hostPID ?? spec.hostIPC).toBeUndefined();
     for (const container of spec.containers) {
@@ -56,8 +61,8 @@ describe("a generated pod", () => {
 
   it("mounts each claim once, writable only where the run writes", () => {
     const mounts = (output: string) =>
-      containerOf({ run: trainingRun(trainingJob({ output: { uri: output } })) }).volumeMounts?.filter(({ mountPath }) =>
-        mountPath.startsWith("/var/lib/modelwright/pvc/"),
+      containerOf({ run: trainingRun(trainingJob({ output: { uri: output } })) }).volumeMounts?.filter(
+        ({ mountPath }) => mountPath.startsWith("/var/lib/modelwright/pvc/"),
       );
     expect(mounts("pvc://models/digits")).toEqual([
       { name: "claim-0", mountPath: "/var/lib/modelwright/pvc/data", readOnly: true },

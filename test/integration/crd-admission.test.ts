@@ -23,7 +23,10 @@ function manifest(kind: string, spec: Record<string, unknown>, name: string): Ma
 describe("the API server", () => {
   it.each(Object.keys(RIGHT))("accepts a %s, fills in defaults and says that nobody has seen it yet", async (kind) => {
     const stored = await space.create(manifest(kind, {}, "right"));
-    expect(stored).toMatchObject({ spec: { suspend: false, runtime: { engine: "Auto" } }, status: { observedGeneration: -1 } });
+    expect(stored).toMatchObject({
+      spec: { suspend: false, runtime: { engine: "Auto" } },
+      status: { observedGeneration: -1 },
+    });
   });
 
   it.each(WRONG)("refuses $what and names $field", async (wrong) => {

@@ -47,7 +47,9 @@ describe.each(Object.keys(SPECS))("every field of %s", (plural) => {
     const paths = (await specFields(plural)).map(({ path }) => path);
     if (plural === "modeldeployments") expect(paths).toEqual(expect.arrayContaining(["rollout.progressDeadline"]));
     const known = [...(await allPaths())];
-    expect([...Object.keys(LATER), ...SINGLE, ...Object.keys(CHANGES)].filter((path) => !known.includes(path))).toEqual([]);
+    expect([...Object.keys(LATER), ...SINGLE, ...Object.keys(CHANGES)].filter((path) => !known.includes(path))).toEqual(
+      [],
+    );
   });
 });
 

@@ -66,7 +66,9 @@ describe("the operator's program", () => {
       `/apis/coordination.k8s.io/v1/namespaces/${space.namespace}/leases/modelwright-operator`,
     );
     expect(lease.spec.holderIdentity).not.toBe("");
-    const { port } = await until("the port is said", async () => operator.lines.find((line) => line.port !== undefined));
+    const { port } = await until("the port is said", async () =>
+      operator.lines.find((line) => line.port !== undefined),
+    );
     for (const path of ["livez", "readyz", "metrics"]) {
       const response = await fetch(`http://127.0.0.1:${port ?? 0}/${path}`);
       expect(response.status).toBe(200);
@@ -99,17 +101,25 @@ describe("the operator's program", () => {
   it.each([
     { what: "no image", args: [], says: "--runtime-image is missing; name the image" },
     { what: "an unknown flag", args: ["--runtime-image", "a", "--wrong"], says: "--wrong" },
-    { what: "a port that is none", args: ["--runtime-image", "a", "--health-port", "x"], says: "--health-port x is no port" },
+    {
+      what: "a port that is none",
+      args: ["--runtime-image", "a", "--health-port", "x"],
+      says: "--health-port x is no port",
+    },
     { what: "an amount without a name", args: ["--runtime-image", "a", "--request", "1"], says: "NAME=AMOUNT" },
     {
       what: "a kubeconfig that does not exist",
       args: ["--runtime-image", "a", "--kubeconfig", "/none"],
       says: "cannot read the kubeconfig at /none",
     },
-  ])("says what is wrong with $what, and ends with 64", async ({ args, says }) => {
-    const operator = start(...args);
-    expect(await operator.ended).toBe(64);
-    expect(operator.errors()).toContain(says);
-    expect(operator.errors()).not.toContain("at main");
-  }, 20_000);
+  ])(
+    "says what is wrong with $what, and ends with 64",
+    async ({ args, says }) => {
+      const operator = start(...args);
+      expect(await operator.ended).toBe(64);
+      expect(operator.errors()).toContain(says);
+      expect(operator.errors()).not.toContain("at main");
+    },
+    20_000,
+  );
 });

@@ -126,8 +126,9 @@ describe("a ModelDeployment", () => {
     if (one === undefined) throw new Error("no pod");
     prober.set(await kubelet.run(one), report(second, "2"));
     await kubelet.run(one, { ready: true });
-    await status("has one ready pod of two", ({ revisions }) =>
-      revisions?.some(({ name, readyReplicas }) => name === second && readyReplicas === 1) === true,
+    await status(
+      "has one ready pod of two",
+      ({ revisions }) => revisions?.some(({ name, readyReplicas }) => name === second && readyReplicas === 1) === true,
     );
     expect(await selected()).toBe(first);
 
@@ -146,7 +147,11 @@ describe("a ModelDeployment", () => {
     const second = await update();
     const [pod] = await kubelet.waitFor(labelOf(second));
     if (pod === undefined) throw new Error("no pod");
-    const failure = { reason: "DigestMismatch", message: "the model at spec.model.uri has another digest", exitCode: 65 };
+    const failure = {
+      reason: "DigestMismatch",
+      message: "the model at spec.model.uri has another digest",
+      exitCode: 65,
+    };
     const said = { ...report(second, "2"), state: "Failed", failure };
     await kubelet.crash(pod, 65, JSON.stringify(said));
     const failed = await status("failed", (now) => condition(now, "Ready")?.reason === "UpdateFailed", 10_000);
@@ -155,7 +160,10 @@ describe("a ModelDeployment", () => {
     expect(condition(failed, "Stalled")?.status).toBe("True");
     await space.waitChild("deployments", second, ({ spec }) => spec.replicas === 0);
     expect(await selected()).toBe(first);
-    const given = await status("lists it", ({ revisions }) => revisions?.some(({ state }) => state === "Failed") === true);
+    const given = await status(
+      "lists it",
+      ({ revisions }) => revisions?.some(({ state }) => state === "Failed") === true,
+    );
     expect(given.stableRevision).toBe(first);
     await space.waitEvent("digits", "RolledBack");
 
@@ -172,7 +180,9 @@ describe("a ModelDeployment", () => {
   }, 60_000);
 
   it("pins what the first pod loaded where the manifest names no digest", async () => {
-    await space.create(modelDeployment("digits", { model: { uri: "pvc://models/digits/one" }, scaling: { replicas: 2 } }));
+    await space.create(
+      modelDeployment("digits", { model: { uri: "pvc://models/digits/one" }, scaling: { replicas: 2 } }),
+    );
     const { stableRevision = "" } = await status("has a revision", ({ stableRevision: name }) => name !== undefined);
     const [one, two] = await kubelet.waitFor(labelOf(stableRevision), 2);
     if (one === undefined || two === undefined) throw new Error("no pods");
@@ -234,7 +244,10 @@ describe("a ModelDeployment in trouble", () => {
   it("gives up a version whose image cannot be pulled", async () => {
     const first = await served();
     await space.patch("modeldeployments", "digits", { runtime: { image: "registry.example/none:1" } });
-    const { updateRevision: second = "" } = await status("updates", ({ updateRevision }) => updateRevision !== undefined);
+    const { updateRevision: second = "" } = await status(
+      "updates",
+      ({ updateRevision }) => updateRevision !== undefined,
+    );
     const [pod] = await kubelet.waitFor(labelOf(second));
     if (pod === undefined) throw new Error("no pod");
     await kubelet.waiting(pod, "ErrImagePull");
@@ -264,7 +277,10 @@ describe("a ModelDeployment in trouble", () => {
 
   it("replaces a first version that never served by the next one, also where there is room for one only", async () => {
     await space.create(modelDeployment("digits"));
-    const { stableRevision: first = "" } = await status("has a revision", ({ stableRevision: name }) => name !== undefined);
+    const { stableRevision: first = "" } = await status(
+      "has a revision",
+      ({ stableRevision: name }) => name !== undefined,
+    );
     const [pod] = await kubelet.waitFor(labelOf(first));
     if (pod === undefined) throw new Error("no pod");
     await kubelet.crash(pod, 66);
@@ -273,7 +289,10 @@ describe("a ModelDeployment in trouble", () => {
     await space.waitChild("deployments", first, ({ spec }) => spec.replicas === 0);
     await kubelet.waitFor(labelOf(first), 0);
     await serve(second, "2");
-    await status("serves the second", (now) => now.stableRevision === second && condition(now, "Ready")?.reason === "Serving");
+    await status(
+      "serves the second",
+      (now) => now.stableRevision === second && condition(now, "Ready")?.reason === "Serving",
+    );
   }, 60_000);
 
   it("goes on serving while an update is refused by the API server, and says why", async () => {

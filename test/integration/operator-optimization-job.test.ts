@@ -127,7 +127,12 @@ describe("an OptimizationJob", () => {
       ...optimized(run),
       artefact: { uri: `pvc://models/small/${run}`, digest: digest("d"), format: "TfjsLayers", bytes: 900 },
     }));
-    const seen = await space.status("modeldeployments", "digits", "updates", ({ updateRevision }) => updateRevision !== undefined);
+    const seen = await space.status(
+      "modeldeployments",
+      "digits",
+      "updates",
+      ({ updateRevision }) => updateRevision !== undefined,
+    );
     expect(seen.model?.digest).toBe(digest("b"));
     const map = await space.waitChild("configmaps", seen.updateRevision ?? "");
     expect(JSON.parse(map.data?.["job.json"] ?? "")).toMatchObject({ model: { digest: digest("d") } });

@@ -42,7 +42,16 @@ describe("with exactly its own rights, the operator", () => {
     if (pod === undefined) throw new Error("no pod");
     const run = pod.metadata.labels["modelwright.dev/run"] ?? "";
     const artefact = { uri: `pvc://models/digits/${run}`, digest: digest("a"), format: "TfjsLayers", bytes: 1 };
-    const report = { kind: "TrainingProgress", run, state: "Succeeded", progressPercent: 100, epoch: 3, epochs: 3, step: 1, artefact };
+    const report = {
+      kind: "TrainingProgress",
+      run,
+      state: "Succeeded",
+      progressPercent: 100,
+      epoch: 3,
+      epochs: 3,
+      step: 1,
+      artefact,
+    };
     await kubelet.end(pod, 0, JSON.stringify(report));
     await space.status("trainingjobs", "digits", "has succeeded", ({ state }) => state === "Succeeded");
     await space.waitChild("jobs", run, ({ spec }) => spec["ttlSecondsAfterFinished"] === 600);
@@ -55,13 +64,28 @@ describe("with exactly its own rights, the operator", () => {
 
   it("serves, updates, gives up and cleans up", async () => {
     await space.create(modelDeployment("served", { rollout: { revisionHistoryLimit: 0 } }));
-    const seen = await space.status("modeldeployments", "served", "has a revision", ({ stableRevision }) => stableRevision !== undefined);
+    const seen = await space.status(
+      "modeldeployments",
+      "served",
+      "has a revision",
+      ({ stableRevision }) => stableRevision !== undefined,
+    );
     const first = seen.stableRevision ?? "";
     await ready(first, "1");
     await space.patch("modeldeployments", "served", { model: { digest: digest("2") } });
-    const { updateRevision: second = "" } = await space.status("modeldeployments", "served", "updates", ({ updateRevision }) => updateRevision !== undefined);
+    const { updateRevision: second = "" } = await space.status(
+      "modeldeployments",
+      "served",
+      "updates",
+      ({ updateRevision }) => updateRevision !== undefined,
+    );
     await ready(second, "2");
-    await space.status("modeldeployments", "served", "serves", (status) => status.stableRevision === second && condition(status, "Ready")?.reason === "Serving");
+    await space.status(
+      "modeldeployments",
+      "served",
+      "serves",
+      (status) => status.stableRevision === second && condition(status, "Ready")?.reason === "Serving",
+    );
     await space.waitGone("deployments", first);
     await space.waitGone("configmaps", first);
     await space.waitGone("poddisruptionbudgets", first);

@@ -91,11 +91,20 @@ describe("a TrainingJob", () => {
 
     const [pod] = await kubelet.waitFor(POD);
     if (pod === undefined) throw new Error("no pod");
-    expect(pod.spec.containers[0]).toMatchObject({ image: IMAGE, args: ["train", "--job", "/etc/modelwright/job.json"] });
+    expect(pod.spec.containers[0]).toMatchObject({
+      image: IMAGE,
+      args: ["train", "--job", "/etc/modelwright/job.json"],
+    });
     const address = await kubelet.run(pod);
     prober.set(address, progress(run));
     const training = await space.status("trainingjobs", "digits", "trains", ({ state }) => state === "Training");
-    expect(training).toMatchObject({ epoch: 1, epochs: 3, loss: 0.12346, metrics: { accuracy: 0.91235 }, etaSeconds: 20 });
+    expect(training).toMatchObject({
+      epoch: 1,
+      epochs: 3,
+      loss: 0.12346,
+      metrics: { accuracy: 0.91235 },
+      etaSeconds: 20,
+    });
     expect(condition(training, "Reconciling")).toMatchObject({ status: "True", reason: "Running" });
 
     await kubelet.end(pod, 0, JSON.stringify(result(run)));
@@ -178,7 +187,9 @@ describe("a TrainingJob", () => {
 
     await space.patch("trainingjobs", "digits", { resources: { limits: { memory: "2Gi" } } });
     const again = await space.waitChild("jobs", run, ({ metadata }) => metadata.uid !== job.metadata.uid);
-    expect(again.spec["template"]).toMatchObject({ spec: { containers: [{ resources: { limits: { memory: "2Gi" } } }] } });
+    expect(again.spec["template"]).toMatchObject({
+      spec: { containers: [{ resources: { limits: { memory: "2Gi" } } }] },
+    });
     await succeed(run);
   }, 60_000);
 
@@ -200,11 +211,21 @@ describe("a TrainingJob", () => {
     const [pod] = await kubelet.waitFor(POD);
     if (pod === undefined) throw new Error("no pod");
     await kubelet.unschedulable(pod, "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.");
-    const waiting = await space.status("trainingjobs", "digits", "waits", (status) => condition(status, "Reconciling")?.reason === "WaitingForGpu");
+    const waiting = await space.status(
+      "trainingjobs",
+      "digits",
+      "waits",
+      (status) => condition(status, "Reconciling")?.reason === "WaitingForGpu",
+    );
     expect(waiting.state).toBe("Pending");
     await space.waitEvent("digits", "WaitingForGpu");
     await kubelet.waiting(pod, "ImagePullBackOff", "Back-off pulling image");
-    const seen = await space.status("trainingjobs", "digits", "cannot pull", ({ lastFailure }) => lastFailure?.reason === "ImagePullFailed");
+    const seen = await space.status(
+      "trainingjobs",
+      "digits",
+      "cannot pull",
+      ({ lastFailure }) => lastFailure?.reason === "ImagePullFailed",
+    );
     expect(seen.lastFailure?.message).toContain(IMAGE);
   }, 60_000);
 
@@ -226,7 +247,12 @@ describe("a TrainingJob", () => {
   it("shows the API server's own words about a wrong affinity, and starts when it is corrected", async () => {
     const affinity = { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [] } } };
     await space.create(trainingJob("digits", { pod: { affinity } }));
-    const seen = await space.status("trainingjobs", "digits", "is refused", ({ lastFailure }) => lastFailure !== undefined);
+    const seen = await space.status(
+      "trainingjobs",
+      "digits",
+      "is refused",
+      ({ lastFailure }) => lastFailure !== undefined,
+    );
     expect(seen.state).toBe("Failed");
     expect(seen.lastFailure?.reason).toBe("InvalidSpec");
     expect(seen.lastFailure?.message).toContain("nodeSelectorTerms");
@@ -241,7 +267,12 @@ describe("a TrainingJob", () => {
     await server.api.post(quotas, { metadata: { name: "small" }, spec: { hard } });
     await server.api.patch(`${quotas}/small/status`, { status: { hard, used: { "requests.memory": "0" } } });
     await space.create(trainingJob("digits", { resources: { requests: { memory: "2Gi" } } }));
-    const seen = await space.status("trainingjobs", "digits", "names it", (status) => condition(status, "Reconciling")?.reason === "QuotaExceeded");
+    const seen = await space.status(
+      "trainingjobs",
+      "digits",
+      "names it",
+      (status) => condition(status, "Reconciling")?.reason === "QuotaExceeded",
+    );
     expect(condition(seen, "Reconciling")?.message).toContain("exceeded quota: small");
   }, 60_000);
 
@@ -260,7 +291,12 @@ describe("a TrainingJob", () => {
       spec: { suspend: true, template },
     });
     operator = await start();
-    const seen = await space.status("trainingjobs", "digits", "sees the conflict", (status) => condition(status, "Stalled")?.reason === "NameConflict");
+    const seen = await space.status(
+      "trainingjobs",
+      "digits",
+      "sees the conflict",
+      (status) => condition(status, "Stalled")?.reason === "NameConflict",
+    );
     expect(seen.lastFailure?.message).toContain(`Job ${run}`);
     expect((await space.child("jobs", run))?.metadata.uid).toBe(foreign.metadata.uid);
     expect(operator.writes.filter((write) => write.startsWith("DELETE"))).toEqual([]);

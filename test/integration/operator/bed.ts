@@ -79,7 +79,12 @@ export interface OperatorSettings {
 }
 
 /** Starts an operator in this process, as main.ts does but for the lease and the health port. */
-export async function startOperator({ kubeconfig, namespaces, prober, image = IMAGE }: OperatorSettings): Promise<RunningOperator> {
+export async function startOperator({
+  kubeconfig,
+  namespaces,
+  prober,
+  image = IMAGE,
+}: OperatorSettings): Promise<RunningOperator> {
   const writes: string[] = [];
   const observer: CallObserver = {
     called: ({ method, code }) => {
@@ -115,5 +120,7 @@ export async function startOperator({ kubeconfig, namespaces, prober, image = IM
 
 /** MODELWRIGHT_TEST_LOG=1 shows what the operator says. */
 function testLogger(): Logger {
-  return process.env["MODELWRIGHT_TEST_LOG"] === "1" ? createLogger({ level: "debug", stream: process.stderr }) : silentLogger;
+  return process.env["MODELWRIGHT_TEST_LOG"] === "1"
+    ? createLogger({ level: "debug", stream: process.stderr })
+    : silentLogger;
 }

@@ -41,10 +41,14 @@ export class FakeKubelet {
 
   /** Waits for a number of pods that have not ended. */
   async waitFor(label: string, count = 1): Promise<Pod[]> {
-    return until(`${count} pods with ${label}`, async () => {
-      const pods = (await this.pods(label)).filter(({ status }) => !["Succeeded", "Failed"].includes(status.phase));
-      return pods.length === count ? pods : undefined;
-    }, { within: 20_000 });
+    return until(
+      `${count} pods with ${label}`,
+      async () => {
+        const pods = (await this.pods(label)).filter(({ status }) => !["Succeeded", "Failed"].includes(status.phase));
+        return pods.length === count ? pods : undefined;
+      },
+      { within: 20_000 },
+    );
   }
 
   /** The container runs. Returns the pod's address. */
@@ -55,7 +59,9 @@ export class FakeKubelet {
       podIP,
       podIPs: [{ ip: podIP }],
       conditions: conditions(ready),
-      containerStatuses: [{ ...container(pod), ready, started: true, restartCount: restarts, state: { running: { startedAt: now() } } }],
+      containerStatuses: [
+        { ...container(pod), ready, started: true, restartCount: restarts, state: { running: { startedAt: now() } } },
+      ],
     });
     pod.status = { phase: "Running", podIP };
     return podIP;
@@ -90,11 +96,21 @@ export class FakeKubelet {
 
   async waiting(pod: Pod, reason: string, message = ""): Promise<void> {
     const state = { waiting: { reason, message } };
-    await this.#write(pod, { phase: "Pending", conditions: conditions(false), containerStatuses: [{ ...container(pod), state }] });
+    await this.#write(pod, {
+      phase: "Pending",
+      conditions: conditions(false),
+      containerStatuses: [{ ...container(pod), state }],
+    });
   }
 
   async unschedulable(pod: Pod, message: string): Promise<void> {
-    const condition = { type: "PodScheduled", status: "False", reason: "Unschedulable", message, lastTransitionTime: now() };
+    const condition = {
+      type: "PodScheduled",
+      status: "False",
+      reason: "Unschedulable",
+      message,
+      lastTransitionTime: now(),
+    };
     await this.#write(pod, { phase: "Pending", conditions: [condition] });
   }
 

@@ -176,9 +176,9 @@ export class Space {
 
   /** Reasons of the events of an object. */
   async events(name: string): Promise<{ reason: string; note: string; type: string }[]> {
-    const { items } = await this.api.get<{ items: { reason: string; note: string; type: string; regarding: { name: string } }[] }>(
-      `/apis/events.k8s.io/v1/namespaces/${this.namespace}/events`,
-    );
+    const { items } = await this.api.get<{
+      items: { reason: string; note: string; type: string; regarding: { name: string } }[];
+    }>(`/apis/events.k8s.io/v1/namespaces/${this.namespace}/events`);
     return items.filter(({ regarding }) => regarding.name === name);
   }
 
@@ -192,6 +192,9 @@ export class Space {
   }
 }
 
-export function condition(status: { conditions?: { type: string; status: string; reason: string; message: string }[] | undefined }, type: string) {
+export function condition(
+  status: { conditions?: { type: string; status: string; reason: string; message: string }[] | undefined },
+  type: string,
+) {
   return status.conditions?.find((candidate) => candidate.type === type);
 }

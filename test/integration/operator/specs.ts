@@ -45,10 +45,16 @@ const LIMITS = { activeDeadlineSeconds: 600, backoffLimit: 2, ttlSecondsAfterFin
 
 const TRAINING: Spec = {
   dataset: { train: csv("train"), validation: { split: 0.1 }, test: csv("test") },
-  preprocessing: [{ rescale: { scale: 0.5, offset: 1 } }, { reshape: { shape: [8, 8, 1] } }, { oneHot: { classes: 10 } }],
+  preprocessing: [
+    { rescale: { scale: 0.5, offset: 1 } },
+    { reshape: { shape: [8, 8, 1] } },
+    { oneHot: { classes: 10 } },
+  ],
   model: {
     layers: [
-      { conv2d: { filters: 4, kernelSize: [3, 3], strides: [1, 1], padding: "same", activation: "relu", useBias: true } },
+      {
+        conv2d: { filters: 4, kernelSize: [3, 3], strides: [1, 1], padding: "same", activation: "relu", useBias: true },
+      },
       { maxPooling2d: { poolSize: [2, 2], strides: [2, 2], padding: "valid" } },
       { flatten: {} },
       { dropout: { rate: 0.25 } },

@@ -1,0 +1,290 @@
+import { describe, expect, it } from "@jest/globals";
+import { trainingRun } from "../../crds/contract/run.ts";
+import type { TrainingJobStatus } from "../../crds/training-job.ts";
+import { findCondition } from "../kernel/conditions.ts";
+import type { PodRecord } from "../pods/pod-record.ts";
+import { CONFIG, digest, NOW, pod, trainingJob } from "../testing/objects.ts";
+import type { ConfigMapRecord, JobRecord } from "./job-record.ts";
+import { attemptOf, runJob } from "./objects.ts";
+import type { JobReport, ObservedRun } from "./observed.ts";
+import { planRun } from "./plan.ts";
+import { knownConditions, runStatus } from "./status.ts";
+
+type Spec = Record<string, unknown>;
+
+const run = trainingRun(trainingJob());
+const NAME = run.job.run;
+const ARTEFACT = { uri: `pvc://models/digits/${NAME}`, digest: digest("a"), format: "TfjsLayers", bytes: 10 };
+
+interface World {
+  spec?: Spec;
+  status?: TrainingJobStatus;
+  job?: Partial<JobRecord> & { deleting?: boolean; of?: Spec };
+  formerJob?: boolean;
+  /** The spec that the ConfigMap was last used with; undefined: there is none. */
+  map?: Spec;
+  pods?: PodRecord[];
+  report?: JobReport;
+}
+
+/** What decisions see. The Job and the ConfigMap are those of the spec `of` and `map`. */
+function observe({ spec = {}, status, job, formerJob = false, map, pods = [], report }: World): ObservedRun {
+  const owner = trainingJob(spec, status);
+  const metadata = (name: string, annotations: Record<string, string>) => ({
+    metadata: { name, namespace: "lab", uid: `uid-of-${name}`, resourceVersion: "1", annotations },
+  });
+  const annotations = (of: Spec) => {
+    const { attempt, template } = attemptOf(trainingJob(of));
+    return { "modelwright.dev/attempt": attempt, "modelwright.dev/template": template };
+  };
+  const { deleting = false, of = spec, ...rest } = job ?? {};
+  const record = (name: string): JobRecord => {
+    const base = metadata(name, annotations(of));
+    if (deleting) Object.assign(base.metadata, { deletionTimestamp: "2026-01-01T12:00:00Z" });
+    return { ...base, createdAt: "", suspend: false, backoffLimit: 3, failed: 0, complete: false, ...rest };
+  };
+  const configMaps: ConfigMapRecord[] =
+    map === undefined ? [] : [{ ...metadata(NAME, annotations(map)), immutable: true }];
+  const jobs = [...(job === undefined ? [] : [record(NAME)]), ...(formerJob ? [record("digits-0000000000")] : [])];
+  return { owner, run: trainingRun(owner), config: CONFIG, now: NOW, configMaps, jobs, pods, report };
+}
+
+/** The writes, as `verb plural`. */
+function plan(world: World): string[] {
+  return planRun(observe(world)).map(({ verb, resource }) => `${verb} ${resource.plural}`);
+}
+
+function conditionsOf(status: TrainingJobStatus) {
+  const of = (type: string) => findCondition(knownConditions(status), type);
+  return {
+    complete: of("Complete"),
+    failed: of("Failed"),
+    suspended: of("Suspended"),
+    reconciling: of("Reconciling"),
+    stalled: of("Stalled"),
+  };
+}
+
+const ended = (exitCode: number, report?: object) =>
+  pod({
+    phase: exitCode === 0 ? "Succeeded" : "Failed",
+    ended: {
+      exitCode,
+      finishedAt: "2026-01-01T11:59:00Z",
+      message: report === undefined ? "" : JSON.stringify(report),
+    },
+  });
+
+const progress = (more: object = {}): JobReport => ({
+  kind: "TrainingProgress",
+  run: NAME,
+  state: "Training",
+  progressPercent: 40,
+  etaSeconds: 9,
+  epoch: 1,
+  epochs: 1,
+  step: 3,
+  ...more,
+});
+
+const SUCCEEDED: TrainingJobStatus = { run: NAME, state: "Succeeded", artefact: ARTEFACT };
+const FAILED: TrainingJobStatus = {
+  run: NAME,
+  state: "Failed",
+  lastFailure: { reason: "OutOfMemory", message: "raise it", time: "2026-01-01T11:00:00Z" },
+};
+const FAILURE = { reason: "BackoffLimitExceeded", message: "", time: "2026-01-01T11:59:30Z" };
+const MORE = { resources: { limits: { memory: "4Gi" } } };
+
+describe("what is written for a run", () => {
+  it.each<World & { what: string; writes: string[] }>([
+    { what: "begins it", writes: ["create configmaps", "create jobs"] },
+    { what: "goes on after a cut", map: {}, writes: ["create jobs"] },
+    { what: "is nothing while it goes on", map: {}, job: {}, writes: [] },
+    { what: "waits until a Job of that name has gone", map: {}, job: { deleting: true }, writes: [] },
+    { what: "removes what belongs to a former spec", map: {}, job: {}, formerJob: true, writes: ["delete jobs"] },
+    { what: "suspends it", spec: { suspend: true }, map: {}, job: { of: {} }, writes: ["patch jobs"] },
+    { what: "resumes it", map: {}, job: { suspend: true }, writes: ["patch jobs"] },
+    {
+      what: "starts anew when the pod's resources change",
+      spec: MORE,
+      map: {},
+      job: { of: {} },
+      writes: ["delete jobs"],
+    },
+    { what: "changes limits in place", spec: { backoffLimit: 5 }, map: {}, job: { of: {} }, writes: ["patch jobs"] },
+    {
+      what: "leaves a finished Job alone until its result is recorded",
+      spec: { ttlSecondsAfterFinished: 5 },
+      map: {},
+      job: { complete: true },
+      pods: [ended(0)],
+      writes: [],
+    },
+    {
+      what: "lets it be removed afterwards",
+      spec: { ttlSecondsAfterFinished: 5 },
+      status: SUCCEEDED,
+      map: {},
+      job: { complete: true },
+      writes: ["patch jobs"],
+    },
+    { what: "is nothing when the Job has gone after success", status: SUCCEEDED, map: {}, writes: [] },
+    { what: "is nothing when resources change after success", spec: MORE, status: SUCCEEDED, map: {}, writes: [] },
+    { what: "finds a result again that nobody recorded", map: {}, job: { complete: true }, writes: ["delete jobs"] },
+    { what: "is nothing after a failure", status: FAILED, map: {}, job: { failure: FAILURE }, writes: [] },
+    { what: "is nothing when the Job has gone after a failure", status: FAILED, map: {}, writes: [] },
+    {
+      what: "tries again when resources change after a failure",
+      spec: MORE,
+      status: FAILED,
+      map: {},
+      job: { of: {}, failure: FAILURE },
+      writes: ["delete jobs"],
+    },
+    { what: "tries again also when the Job has gone", spec: MORE, status: FAILED, map: {}, writes: ["create jobs"] },
+    { what: "remembers the new attempt", spec: MORE, map: {}, job: { of: MORE }, writes: ["patch configmaps"] },
+    {
+      what: "does not try again before the failure is recorded",
+      spec: MORE,
+      map: {},
+      job: { of: {}, failure: FAILURE },
+      writes: [],
+    },
+  ])("$what", ({ what: _, writes, ...world }) => {
+    expect(plan(world)).toEqual(writes);
+  });
+
+  it("keeps retries to failures that may pass", () => {
+    const { podFailurePolicy } = runJob(trainingJob(), run, CONFIG).spec;
+    expect(podFailurePolicy.rules).toEqual([
+      { action: "FailJob", onExitCodes: { containerName: "runtime", operator: "In", values: [64, 65, 66, 78] } },
+      { action: "Ignore", onExitCodes: { containerName: "runtime", operator: "In", values: [143] } },
+      { action: "Ignore", onPodConditions: [{ type: "DisruptionTarget", status: "True" }] },
+    ]);
+  });
+});
+
+describe("the status of a run", () => {
+  it("says how far it is, and that a run ends with its pod only", () => {
+    const running = pod({ phase: "Running", running: true, startedAt: "2026-01-01T11:58:00Z" });
+    const world = { map: {}, job: {}, pods: [running] };
+    expect(runStatus(observe(world), undefined).status.state).toBe("Starting");
+    const { status } = runStatus(observe({ ...world, report: progress() }), undefined);
+    expect(status).toMatchObject({
+      state: "Training",
+      progressPercent: 40,
+      etaSeconds: 9,
+      startTime: "2026-01-01T11:58:00Z",
+    });
+    expect(conditionsOf(status)).toMatchObject({ complete: { status: "False" }, reconciling: { reason: "Running" } });
+    const early = progress({ state: "Succeeded", artefact: ARTEFACT });
+    const before: TrainingJobStatus = { run: NAME, state: "Uploading" };
+    const { status: after } = runStatus(observe({ ...world, status: before, report: early }), undefined);
+    expect(after).toMatchObject({ state: "Uploading" });
+    expect(after.artefact).toBeUndefined();
+  });
+
+  it("takes the result from the pod's last words", () => {
+    const pods = [ended(0, progress({ state: "Succeeded", progressPercent: 100, artefact: ARTEFACT }))];
+    const { status, notes } = runStatus(observe({ map: {}, job: { complete: true }, pods }), undefined);
+    expect(status).toMatchObject({ state: "Succeeded", progressPercent: 100, artefact: ARTEFACT });
+    expect(conditionsOf(status)).toMatchObject({
+      complete: { status: "True" },
+      reconciling: undefined,
+      stalled: undefined,
+    });
+    expect(notes.map(({ reason }) => reason)).toEqual(["ArtefactWritten"]);
+  });
+
+  it("does not take the result of another run", () => {
+    const other = progress({ run: "digits-0000000000", state: "Succeeded", artefact: ARTEFACT });
+    const { status } = runStatus(observe({ map: {}, job: { complete: true }, pods: [ended(0, other)] }), undefined);
+    expect(status).toMatchObject({ state: "Failed", lastFailure: { reason: "ResultMissing" } });
+  });
+
+  it.each([
+    { what: "the last try", failure: FAILURE, pods: [ended(70)], reason: "InternalError", says: "(tried 4 times)" },
+    {
+      what: "a failure that is not retried",
+      failure: { ...FAILURE, reason: "PodFailurePolicy" },
+      pods: [ended(65)],
+      reason: "DataRejected",
+      says: "correct the files",
+    },
+    {
+      what: "the deadline",
+      failure: { ...FAILURE, reason: "DeadlineExceeded" },
+      pods: [],
+      reason: "DeadlineExceeded",
+      says: "spec.activeDeadlineSeconds",
+    },
+    { what: "pods that have gone", failure: FAILURE, pods: [], reason: "PodFailed", says: `events of Job ${NAME}` },
+  ])("says why it failed: $what", ({ failure, pods, reason, says }) => {
+    const { status } = runStatus(observe({ map: {}, job: { failure, failed: 4 }, pods }), undefined);
+    expect(status).toMatchObject({ state: "Failed", lastFailure: { reason, message: expect.stringContaining(says) } });
+    expect(conditionsOf(status)).toMatchObject({
+      failed: { status: "True", reason },
+      stalled: { status: "True", reason },
+    });
+  });
+
+  it("shows a failure that is retried, and forgets it after success", () => {
+    const { status } = runStatus(observe({ map: {}, job: { failed: 1 }, pods: [ended(70)] }), undefined);
+    expect(status).toMatchObject({ state: "Pending", restarts: 1, lastFailure: { reason: "InternalError" } });
+    const pods = [ended(0, progress({ state: "Succeeded", artefact: ARTEFACT }))];
+    const after = runStatus(observe({ status, map: {}, job: { complete: true, failed: 1 }, pods }), undefined);
+    expect(after.status.lastFailure).toBeUndefined();
+  });
+
+  it("counts neither SIGTERM nor a disruption as a failure", () => {
+    const { disrupted: _, ...failed } = ended(137);
+    const pods = [ended(143), { ...failed, disrupted: true }];
+    const { status } = runStatus(observe({ map: {}, job: {}, pods }), undefined);
+    expect(status.state).toBe("Pending");
+    expect(status.lastFailure).toBeUndefined();
+  });
+
+  it.each([
+    { what: "the Job has gone", world: {} },
+    { what: "the Job goes", world: { job: { complete: true, deleting: true } } },
+    { what: "the pods have gone", world: { job: { complete: true } } },
+  ])("keeps a recorded result when $what", ({ world }) => {
+    const { status } = runStatus(observe({ status: SUCCEEDED, map: {}, ...world }), undefined);
+    expect(status).toMatchObject({ state: "Succeeded", artefact: ARTEFACT });
+  });
+
+  it("keeps the artefact of the former run until there is a new one, and nothing else of it", () => {
+    const former: TrainingJobStatus = {
+      ...SUCCEEDED,
+      run: "digits-0000000000",
+      progressPercent: 100,
+      startTime: "2026-01-01T10:00:00Z",
+    };
+    const { status, fresh } = runStatus(observe({ status: former }), undefined);
+    expect(fresh).toBe(true);
+    expect(status).toMatchObject({ run: NAME, state: "Pending", progressPercent: 0, artefact: ARTEFACT });
+    expect(status.startTime).toBeUndefined();
+  });
+
+  it("says what was refused, and whether waiting helps", () => {
+    const failure = { reason: "InvalidSpec", message: "correct spec" } as const;
+    const wrong = runStatus(observe({}), { failure, child: NAME, mayPass: false });
+    expect(wrong.status).toMatchObject({ state: "Failed", lastFailure: failure });
+    const quota = runStatus(observe({}), {
+      failure: { ...failure, reason: "QuotaExceeded" },
+      child: NAME,
+      mayPass: true,
+    });
+    expect(quota.status).toMatchObject({ state: "Pending" });
+    expect(conditionsOf(quota.status).reconciling?.reason).toBe("QuotaExceeded");
+  });
+
+  it("is the same when nothing has changed", () => {
+    const world = { map: {}, job: {}, pods: [pod({ waiting: { reason: "ImagePullBackOff", message: "" } })] };
+    const first = runStatus(observe(world), undefined);
+    const again = runStatus({ ...observe({ ...world, status: first.status }), now: NOW + 60_000 }, undefined);
+    expect(again.status).toEqual(first.status);
+    expect(again.notes).toEqual([]);
+  });
+});
