@@ -1,5 +1,6 @@
 /** The management port: probes, progress and metrics, answered by the process that does not compute. */
-import { type IncomingMessage, type Server, type ServerResponse, createServer } from "node:http";
+import { type Server, createServer } from "node:http";
+import express, { type Express, type Request, type Response } from "express";
 import { Registry, collectDefaultMetrics } from "prom-client";
 import { PORTS } from "../../crds/contract/names.ts";
 import type { Progress } from "../../crds/contract/progress.ts";
@@ -34,44 +35,36 @@ export function processRegistry(): Registry {
   return registry;
 }
 
-interface Answer {
-  status: number;
-  type: string;
-  body: string;
+function probe(good: () => boolean) {
+  return (_: Request, response: Response) => {
+    response
+      .status(good() ? 200 : 503)
+      .type("text/plain")
+      .send(good() ? "ok\n" : "not yet\n");
+  };
 }
 
-const text = (status: number, body: string): Answer => ({
-  status,
-  type: "text/plain; charset=utf-8",
-  body: `${body}\n`,
-});
-const probe = (good: boolean) => (good ? text(200, "ok") : text(503, "not yet"));
-
-async function answer(url: string, options: ManagementOptions, registry: Registry): Promise<Answer> {
-  switch (url.split("?", 1)[0]) {
-    case "/livez":
-      return probe(options.live?.() ?? true);
-    case "/readyz":
-      return probe(options.ready?.() ?? true);
-    case "/progress":
-      return { status: 200, type: "application/json", body: JSON.stringify(options.progress()) };
-    case "/load":
-      if (options.load === undefined) return text(404, "Not found; this run has no load");
-      return { status: 200, type: "application/json", body: JSON.stringify(options.load()) };
-    case "/metrics":
-      return { status: 200, type: registry.contentType, body: await registry.metrics() };
-    default:
-      return text(404, "Not found; there are /livez, /readyz, /progress and /metrics");
-  }
-}
-
-async function handle(request: IncomingMessage, response: ServerResponse, answerTo: (url: string) => Promise<Answer>) {
-  const { status, type, body } =
-    request.method === "GET" || request.method === "HEAD"
-      ? await answerTo(request.url ?? "/").catch((error: unknown) => text(500, String(error)))
-      : text(405, "Only GET is answered here");
-  response.writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(body) });
-  response.end(request.method === "HEAD" ? undefined : body);
+/** The pages, on express: nothing here is hot. */
+function pages(options: ManagementOptions, registry: Registry): Express {
+  const app = express();
+  app.disable("etag");
+  app.disable("x-powered-by");
+  app.get("/livez", probe(options.live ?? (() => true)));
+  app.get("/readyz", probe(options.ready ?? (() => true)));
+  app.get("/progress", (_, response) => void response.json(options.progress()));
+  const { load } = options;
+  if (load !== undefined) app.get("/load", (_, response) => void response.json(load()));
+  app.get("/metrics", async (_, response) => {
+    response.set("content-type", registry.contentType).end(await registry.metrics());
+  });
+  app.use((request, response) => {
+    const known = request.method === "GET" || request.method === "HEAD";
+    response.status(known ? 404 : 405).type("text/plain");
+    response.send(
+      known ? "Not found; there are /livez, /readyz, /progress and /metrics\n" : "Only GET is answered here\n",
+    );
+  });
+  return app;
 }
 
 function listen(server: Server, port: number, host: string | undefined): Promise<number> {
@@ -88,9 +81,7 @@ function listen(server: Server, port: number, host: string | undefined): Promise
 /** Starts the management server. Rejects when the port is taken. */
 export async function startManagement(options: ManagementOptions): Promise<Management> {
   const registry = options.registry ?? processRegistry();
-  const server = createServer((request, response) => {
-    void handle(request, response, (url) => answer(url, options, registry));
-  });
+  const server = createServer(pages(options, registry));
   const port = await listen(server, options.port ?? PORTS.management, options.host);
   return {
     port,
