@@ -16,6 +16,15 @@ export interface WatchSource {
   watch<T extends KubernetesObject>(resource: Resource<T>, options: WatchOptions): AsyncIterable<WatchEvent<T>>;
 }
 
+/** What is to be seen of an informer from outside. */
+export interface ObservedInformer {
+  readonly resource: { readonly plural: string };
+  readonly hasSynced: boolean;
+  readonly store: { readonly size: number };
+  /** Up to where the store reflects the server; undefined before the first list. */
+  readonly resourceVersion: string | undefined;
+}
+
 /** One record that came, changed or went. `initial` while the first list is read. */
 export interface Change<P> {
   readonly key: string;
@@ -28,7 +37,8 @@ export interface Change<P> {
 export type ChangeHandler<P> = (change: Change<P>) => void;
 
 export interface InformerObserver {
-  synced(resource: string): void;
+  /** Told once which informer it observes. */
+  attach(informer: ObservedInformer): void;
   failed(resource: string): void;
   /** A whole list was read: at the start, and after an expired resourceVersion. */
   listed(resource: string): void;
@@ -77,6 +87,7 @@ export class Informer<T extends KubernetesObject, P extends Identified = Stored<
     this.#project = options.project ?? (withoutManagedFields as unknown as (object: Stored<T>) => P);
     const namespaces = options.namespaces && options.namespaces.length > 0 ? options.namespaces : [""];
     for (const namespace of namespaces) this.#reflectors.set(namespace, this.#reflector(namespace));
+    options.observer?.attach(this);
   }
 
   /** Call before `run`. A handler that throws is logged, and disturbs nothing else. */
@@ -101,6 +112,13 @@ export class Informer<T extends KubernetesObject, P extends Identified = Stored<
         resolve();
       });
     });
+  }
+
+  /** Of several namespaces the one that is furthest behind. */
+  get resourceVersion(): string | undefined {
+    const versions = [...this.#reflectors.values()].map((reflector) => reflector.resourceVersion);
+    if (versions.includes(undefined)) return undefined;
+    return versions.flatMap((version) => version ?? []).sort(compareResourceVersions)[0];
   }
 
   /** True when the store reflects all that happened in the namespace up to this resourceVersion. */
@@ -164,7 +182,6 @@ export class Informer<T extends KubernetesObject, P extends Identified = Stored<
   }
 
   #settle(): void {
-    if (this.#whenSynced.length > 0) this.#options.observer?.synced(this.resource.plural);
     for (const resolve of this.#whenSynced.splice(0)) resolve();
   }
 

@@ -17,8 +17,8 @@ export interface Connection {
   readonly server: string;
   /** The namespace of the context, or of the pod. */
   readonly namespace: string;
-  /** The same object for as long as nothing changed. */
-  tls(): Promise<TlsMaterial>;
+  /** The same object for as long as nothing changed. `fresh` skips what is remembered, after a refused certificate. */
+  tls(fresh?: boolean): Promise<TlsMaterial>;
   /** The value of the Authorization header. `fresh` skips what is remembered, after a 401. */
   authorization(fresh?: boolean): Promise<string | undefined>;
 }
@@ -131,7 +131,7 @@ async function externalUser(
   return {
     server,
     namespace,
-    tls: async () => (await credentials()).tls,
+    tls: async (fresh) => (await credentials(fresh)).tls,
     authorization: async (fresh) => (await credentials(fresh)).authorization,
   };
 }

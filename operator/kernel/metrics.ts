@@ -1,6 +1,6 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { ControllerObserver, ReconcileOutcome } from "./controller.ts";
-import type { InformerObserver } from "./informer.ts";
+import type { InformerObserver, ObservedInformer } from "./informer.ts";
 import type { LeaderObserver } from "./lease.ts";
 import type { QueueObserver, WorkQueue } from "./queue.ts";
 import type { CallObserver } from "./transport.ts";
@@ -192,17 +192,30 @@ function clientMetrics(registry: Registry): CallObserver {
 function informerMetrics(registry: Registry): InformerObserver {
   const labelNames = ["resource"] as const;
   const registers = [registry];
+  const informers: ObservedInformer[] = [];
+  const gauge = (name: string, help: string, measure: (informer: ObservedInformer) => number) =>
+    new Gauge({
+      name,
+      help,
+      labelNames,
+      registers,
+      collect() {
+        for (const informer of informers) this.set({ resource: informer.resource.plural }, measure(informer));
+      },
+    });
+  gauge("informer_synced", "1 once the first list is complete.", (informer) => Number(informer.hasSynced));
+  gauge("informer_objects", "Records in the store.", (informer) => informer.store.size);
+  gauge("store_resource_version", "Up to where the store reflects the API server.", (informer) =>
+    Number(informer.resourceVersion ?? 0),
+  );
   const counter = (name: string, help: string) => new Counter({ name, help, labelNames, registers });
-  const synced = new Gauge({
-    name: "informer_synced",
-    help: "1 once the first list is complete.",
-    labelNames,
-    registers,
-  });
   const failures = counter("informer_failures_total", "Lists and watches that ended with an error.");
   const lists = counter("informer_lists_total", "Whole lists that were read.");
   return {
-    synced: (resource) => synced.set({ resource }, 1),
+    attach: (informer) => {
+      informers.push(informer);
+      for (const count of [failures, lists]) count.inc({ resource: informer.resource.plural }, 0);
+    },
     failed: (resource) => failures.inc({ resource }),
     listed: (resource) => lists.inc({ resource }),
   };

@@ -4,7 +4,7 @@ import type { WatchSource } from "./informer.ts";
 import { keyOfObject, type KubernetesObject, type Stored } from "./meta.ts";
 import type { Resource } from "./resource.ts";
 
-/** A silent list stream is dead after this; a long one is fine. */
+/** A list may take this long; silent for as long as a watch may be it is dead. */
 const listSeconds = 300;
 const graceSeconds = 5;
 /** The server sends its last bookmark two seconds before the end of a watch: a shorter one gets none. */
@@ -98,7 +98,9 @@ export class Reflector<T extends KubernetesObject> {
 
   async #listByPages(keep: (object: Stored<T>) => void, signal: AbortSignal): Promise<string> {
     let resourceVersion = "";
-    for await (const page of this.#options.client.pages(this.#options.resource, { ...this.#options.select, signal })) {
+    const { client, resource, select, watchSeconds } = this.#options;
+    const timeoutSeconds = watchSeconds + graceSeconds;
+    for await (const page of client.pages(resource, { ...select, timeoutSeconds, signal })) {
       for (const item of page.items) keep(item);
       resourceVersion = page.resourceVersion;
     }

@@ -31,10 +31,16 @@ export interface TransportOptions {
 }
 
 interface Dispatch {
-  readonly dispatcher: Agent;
+  readonly over: "calls" | "watches";
   readonly signal: AbortSignal | null;
   readonly headersTimeout?: number;
   readonly bodyTimeout?: number;
+}
+
+interface Pool {
+  readonly tls: TlsMaterial;
+  readonly calls: Agent;
+  readonly watches: Agent;
 }
 
 const maxTries = 5;
@@ -47,7 +53,7 @@ export class Transport {
   readonly #host: string;
   readonly #options: TransportOptions;
   readonly #clock: Clock;
-  #pool: { readonly tls: TlsMaterial; readonly calls: Agent; readonly watches: Agent } | undefined;
+  #pool: Pool | undefined;
 
   constructor(connection: Connection, options: TransportOptions) {
     this.#connection = connection;
@@ -78,7 +84,7 @@ export class Transport {
   /** Opens a stream. `silenceSeconds` without a byte ends it with an error. */
   async stream(call: Call, silenceSeconds: number): Promise<Readable> {
     const response = await this.#send(call, {
-      dispatcher: (await this.#agents()).watches,
+      over: "watches",
       headersTimeout: silenceSeconds * 1000,
       bodyTimeout: silenceSeconds * 1000,
       signal: call.signal ?? null,
@@ -96,7 +102,7 @@ export class Transport {
   async #attempt(call: Call, milliseconds: number): Promise<{ body: unknown }> {
     const timeout = AbortSignal.timeout(Math.ceil(milliseconds));
     const signal = call.signal ? AbortSignal.any([call.signal, timeout]) : timeout;
-    const response = await this.#send(call, { dispatcher: (await this.#agents()).calls, signal });
+    const response = await this.#send(call, { over: "calls", signal });
     if (response.statusCode >= 400) throw await refusal(call, response);
     try {
       return { body: await response.body.json() };
@@ -113,12 +119,31 @@ export class Transport {
     return this.#sendAs(call, how, await this.#connection.authorization(true));
   }
 
+  /** So may certificates: after a handshake that failed nothing was sent, so it is safe to try with new ones, once. */
   async #sendAs(call: Call, how: Dispatch, authorization: string | undefined): Promise<Dispatcher.ResponseData> {
+    const pool = await this.#agents();
+    try {
+      return await this.#sendOver(pool, call, how, authorization);
+    } catch (error) {
+      if (!isHandshakeFailure(error)) throw error;
+      const renewed = await this.#agents(true);
+      if (renewed === pool) throw error;
+      return this.#sendOver(renewed, call, how, authorization);
+    }
+  }
+
+  async #sendOver(
+    pool: Pool,
+    call: Call,
+    { over, ...limits }: Dispatch,
+    authorization: string | undefined,
+  ): Promise<Dispatcher.ResponseData> {
     const started = this.#clock.monotonic();
     let code = "<error>";
     try {
       const response = await request(this.#connection.server + call.path + queryOf(call.query), {
-        ...how,
+        ...limits,
+        dispatcher: pool[over],
         method: call.method,
         headers: {
           accept: "application/json",
@@ -139,8 +164,8 @@ export class Transport {
   }
 
   /** New agents when certificates changed; the old ones finish what they carry. */
-  async #agents(): Promise<{ calls: Agent; watches: Agent }> {
-    const tls = await this.#connection.tls();
+  async #agents(fresh = false): Promise<Pool> {
+    const tls = await this.#connection.tls(fresh);
     if (this.#pool?.tls !== tls) {
       const old = this.#pool;
       this.#pool = {
@@ -188,6 +213,13 @@ export function pauseBefore(
   if (!serverAsksToRetry && !safeToRepeat) return undefined;
   const growing = 100 * 2 ** (attempt - 1);
   return (asked === undefined ? growing : asked * 1000) * (1 + random() * 0.25);
+}
+
+/** One side did not accept the other's certificate. */
+function isHandshakeFailure(error: unknown): boolean {
+  const cause = error instanceof ApiError ? error.cause : undefined;
+  const code = typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : "";
+  return /CERT|UNABLE_TO_|^ERR_(TLS|SSL)_/.test(code);
 }
 
 async function refusal(call: Call, response: Dispatcher.ResponseData): Promise<ApiError> {

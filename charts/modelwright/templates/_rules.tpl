@@ -37,5 +37,5 @@
 {{- define "modelwright.leaseRules" -}}
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
-  verbs: [get, create, update, patch]
+  verbs: [get, watch, create, update]
 {{- end }}
