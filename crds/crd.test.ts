@@ -5,7 +5,7 @@ import { KINDS } from "./kinds.ts";
 
 const schemaOf = (kind: (typeof KINDS)[number]): JsonSchema => {
   const [version] = crdObject(kind).spec.versions;
-  return (version?.schema.openAPIV3Schema ?? {}) as JsonSchema;
+  return version?.schema.openAPIV3Schema ?? {};
 };
 
 /** All nodes of a schema, with their paths. */

@@ -19,8 +19,3 @@ export const Kinds = {
   OptimizationJob: ofCrd<OptimizationJob>(OptimizationJobCrd),
   ModelDeployment: ofCrd<ModelDeployment>(ModelDeploymentCrd),
 } as const;
-
-/** An object of one of our kinds as the API server returns it. */
-export type Owner = (TrainingJob | OptimizationJob | ModelDeployment) & {
-  metadata: { name: string; namespace: string; uid: string; resourceVersion: string; generation: number };
-};

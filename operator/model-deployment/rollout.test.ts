@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@jest/globals";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { findCondition } from "../kernel/conditions.ts";
 import { knownConditions } from "../runs/status.ts";
 import { type Behaviour, ServingWorld } from "../testing/serving-world.ts";
@@ -193,7 +193,7 @@ describe("whatever users do and wherever the operator is cut off,", () => {
         expect(stable).toBe(desired);
         expect(world.ready(stable)).toBe(2);
         const others = [...views.keys()].filter((name) => name !== stable);
-        expect(others.filter((name) => world.replicas(name) !== 0)).toEqual([]);
+        expect(others.filter((name) => (world.replicas(name) ?? 0) !== 0)).toEqual([]);
         expect(world.reconcile()).toEqual([]);
       }),
       { numRuns: 200 },

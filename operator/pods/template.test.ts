@@ -27,6 +27,15 @@ function containerOf(more: Partial<PodRequest> = {}) {
   return container;
 }
 
+/** Where claims are mounted for a run that writes there. */
+function claimMounts(output: string) {
+  const run = trainingRun(trainingJob({ output: { uri: output } }));
+  const mounts = containerOf({ run }).volumeMounts ?? [];
+  return mounts.filter(({ mountPath }) => mountPath.startsWith("/var/lib/modelwright/pvc/"));
+}
+
+const zone = (value: string) => ({ key: "zone", operator: "In", values: [value] });
+
 describe("a generated pod", () => {
   it("keeps to the restricted Pod Security Standard and has no API token", () => {
     const spec = specOf();
@@ -49,8 +58,8 @@ describe("a generated pod", () => {
         capabilities: { drop: ["ALL"] },
       });
     }
-    const kinds = (spec.volumes ?? []).flatMap(({ name: _, ...kind }) => Object.keys(kind));
-    expect(new Set(kinds)).toEqual(new Set(["configMap", "emptyDir", "persistentVolumeClaim"]));
+    const kinds = (spec.volumes ?? []).flatMap((volume) => Object.keys(volume));
+    expect(new Set(kinds)).toEqual(new Set(["name", "configMap", "emptyDir", "persistentVolumeClaim"]));
   });
 
   it("is told what to do by a file that cannot be written", () => {
@@ -60,15 +69,11 @@ describe("a generated pod", () => {
   });
 
   it("mounts each claim once, writable only where the run writes", () => {
-    const mounts = (output: string) =>
-      containerOf({ run: trainingRun(trainingJob({ output: { uri: output } })) }).volumeMounts?.filter(
-        ({ mountPath }) => mountPath.startsWith("/var/lib/modelwright/pvc/"),
-      );
-    expect(mounts("pvc://models/digits")).toEqual([
+    expect(claimMounts("pvc://models/digits")).toEqual([
       { name: "claim-0", mountPath: "/var/lib/modelwright/pvc/data", readOnly: true },
       { name: "claim-1", mountPath: "/var/lib/modelwright/pvc/models" },
     ]);
-    expect(mounts("pvc://data/digits")).toEqual([{ name: "claim-0", mountPath: "/var/lib/modelwright/pvc/data" }]);
+    expect(claimMounts("pvc://data/digits")).toEqual([{ name: "claim-0", mountPath: "/var/lib/modelwright/pvc/data" }]);
   });
 
   it("mounts a model that is served for reading only", () => {
@@ -118,7 +123,6 @@ describe("a pod that asks for a GPU", () => {
   it("goes to nodes with one of the products, whatever else the user's affinity asks for", () => {
     const gpu = { count: 1, products: ["NVIDIA-H200"], onMissing: "Fail" as const };
     const product = { key: "nvidia.com/gpu.product", operator: "In", values: ["NVIDIA-H200"] };
-    const zone = (value: string) => ({ key: "zone", operator: "In", values: [value] });
     const terms = (affinity?: Record<string, unknown>) =>
       specOf({ gpu, pod: affinity === undefined ? {} : { affinity } }).affinity?.nodeAffinity
         ?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;

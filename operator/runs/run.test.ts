@@ -27,16 +27,18 @@ interface World {
   report?: JobReport;
 }
 
+function metadata(name: string, annotations: Record<string, string>) {
+  return { metadata: { name, namespace: "lab", uid: `uid-of-${name}`, resourceVersion: "1", annotations } };
+}
+
+function annotations(of: Spec): Record<string, string> {
+  const { attempt, template } = attemptOf(trainingJob(of));
+  return { "modelwright.dev/attempt": attempt, "modelwright.dev/template": template };
+}
+
 /** What decisions see. The Job and the ConfigMap are those of the spec `of` and `map`. */
 function observe({ spec = {}, status, job, formerJob = false, map, pods = [], report }: World): ObservedRun {
   const owner = trainingJob(spec, status);
-  const metadata = (name: string, annotations: Record<string, string>) => ({
-    metadata: { name, namespace: "lab", uid: `uid-of-${name}`, resourceVersion: "1", annotations },
-  });
-  const annotations = (of: Spec) => {
-    const { attempt, template } = attemptOf(trainingJob(of));
-    return { "modelwright.dev/attempt": attempt, "modelwright.dev/template": template };
-  };
   const { deleting = false, of = spec, ...rest } = job ?? {};
   const record = (name: string): JobRecord => {
     const base = metadata(name, annotations(of));
@@ -151,7 +153,7 @@ describe("what is written for a run", () => {
       job: { of: {}, failure: FAILURE },
       writes: [],
     },
-  ])("$what", ({ what: _, writes, ...world }) => {
+  ])("$what", ({ writes, ...world }) => {
     expect(plan(world)).toEqual(writes);
   });
 
@@ -238,8 +240,7 @@ describe("the status of a run", () => {
   });
 
   it("counts neither SIGTERM nor a disruption as a failure", () => {
-    const { disrupted: _, ...failed } = ended(137);
-    const pods = [ended(143), { ...failed, disrupted: true }];
+    const pods = [ended(143), { ...ended(137), disrupted: true }];
     const { status } = runStatus(observe({ map: {}, job: {}, pods }), undefined);
     expect(status.state).toBe("Pending");
     expect(status.lastFailure).toBeUndefined();

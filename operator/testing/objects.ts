@@ -17,22 +17,22 @@ export function digest(character: string): string {
   return `sha256:${character.repeat(64)}`;
 }
 
-function stored<T>(kind: string, name: string, spec: Spec, status: unknown): T {
+function stored(kind: string, name: string, spec: Spec, status: unknown): object {
   const manifest = RIGHT[kind]?.(spec, name);
   const validated = validateManifest<object>(manifest);
   if (!validated.ok) throw new Error(JSON.stringify(validated.errors));
   const metadata = { name, namespace: "lab", uid: `uid-of-${name}`, resourceVersion: "1", generation: 1 };
-  // The schema of the kind has filled in the defaults.
-  return { ...validated.value, metadata, status } as T;
+  return { ...validated.value, metadata, status };
 }
 
 export function trainingJob(spec: Spec = {}, status?: TrainingJobStatus): TrainingJob & JobOwner {
-  return stored("TrainingJob", "digits", spec, status);
+  // The schema of the kind has filled in the defaults.
+  return stored("TrainingJob", "digits", spec, status) as TrainingJob & JobOwner;
 }
 
 export function modelDeployment(spec: Spec = {}, status?: ModelDeploymentStatus): DeploymentOwner {
   const model = { uri: "pvc://models/digits/one", digest: digest("1") };
-  return stored("ModelDeployment", "digits", { model, ...spec }, status);
+  return stored("ModelDeployment", "digits", { model, ...spec }, status) as DeploymentOwner;
 }
 
 export function pod(more: Partial<PodRecord> & { name?: string; labels?: Record<string, string> } = {}): PodRecord {

@@ -171,7 +171,7 @@ export class Space {
   waitGone(plural: ChildPlural, name: string): Promise<true> {
     return until(`${plural} ${name} is gone`, async () => (await this.child(plural, name)) === undefined, {
       within: 30_000,
-    }) as Promise<true>;
+    });
   }
 
   /** Reasons of the events of an object. */
