@@ -5,7 +5,6 @@ import { type FailureReason, FAILURE_REASONS } from "../crds/contract/exit-code.
 const OBSERVED_FAILURES = [
   "ImagePullFailed",
   "ContainerCannotStart",
-  "CrashLoop",
   "PodFailed",
   "Unschedulable",
   "WaitingForGpu",

@@ -88,7 +88,11 @@ function stableOf(
 
 function viewsOf(observed: ObservedDeployment): Map<string, RevisionView> {
   const { configMaps, deployments, services, budgets, pods } = observed;
-  const names = new Set([...configMaps, ...deployments].map(({ metadata }) => metadata.name));
+  // What only looks like ours, by a forged owner, has not our label.
+  const own = [...configMaps, ...deployments].filter(
+    ({ metadata }) => metadata.labels?.[LABELS.revision] === metadata.name,
+  );
+  const names = new Set(own.map(({ metadata }) => metadata.name));
   return new Map(
     [...names].map((name) => {
       const map = named(configMaps, name);

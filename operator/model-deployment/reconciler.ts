@@ -63,15 +63,16 @@ export class DeploymentReconciler {
     this.#options = options;
   }
 
-  async reconcile(key: string, { signal }: ReconcileContext): Promise<ReconcileResult | void> {
+  async reconcile(key: string, context: ReconcileContext): Promise<ReconcileResult | void> {
     const owner = this.#options.informer.store.getByKey(key);
     // Children go with their owner.
     if (owner === undefined || owner.metadata.deletionTimestamp !== undefined) return;
+    const { signal } = context;
     const { observed, unsettled } = await this.#observe(owner);
     const seen = situation(observed);
     const written = await this.#options.children.write(key, owner, planRollout(seen), signal);
     const { status, notes } = deploymentStatus(seen, written.refusal);
-    await this.#report(key, owner, status, [...written.notes, ...notes], signal);
+    await this.#report(key, owner, status, [...written.notes, ...notes], context);
     if (written.stale) return { requeueAfterSeconds: STALE_SECONDS };
     const delays = [...delaysOf(seen), ...(unsettled ? [PROBE_SECONDS] : [])];
     if (written.refusal?.mayPass === true) delays.push(REFUSED_SECONDS);
@@ -127,7 +128,7 @@ export class DeploymentReconciler {
     owner: Stored<DeploymentOwner>,
     status: object,
     notes: readonly Note[],
-    signal: AbortSignal,
+    { signal, logger }: ReconcileContext,
   ): Promise<void> {
     const { client, consistency, events, informer } = this.#options;
     const { name, namespace, uid } = owner.metadata;
@@ -137,6 +138,7 @@ export class DeploymentReconciler {
       consistency.wrote(key, informer, written);
     }
     for (const { type, reason, message } of notes) {
+      logger.info(message, { reason });
       events.record({
         resource: Kinds.ModelDeployment,
         object: owner,

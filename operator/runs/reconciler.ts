@@ -68,13 +68,14 @@ export class RunReconciler<O extends JobOwner & KubernetesObject> {
     this.#options = options;
   }
 
-  async reconcile(key: string, { signal }: ReconcileContext): Promise<ReconcileResult | void> {
+  async reconcile(key: string, context: ReconcileContext): Promise<ReconcileResult | void> {
     const owner = this.#kind.informer.store.getByKey(key);
     // Children go with their owner.
     if (owner === undefined || owner.metadata.deletionTimestamp !== undefined) return;
+    const { signal } = context;
     const wanted = this.#kind.run(owner, this.#options.clock.now());
     if (!("run" in wanted)) {
-      await this.#report(key, owner, wanted.status, wanted.notes, signal);
+      await this.#report(key, owner, wanted.status, wanted.notes, context);
       return;
     }
     const observed = await this.#observe(owner, wanted.run, signal);
@@ -82,7 +83,7 @@ export class RunReconciler<O extends JobOwner & KubernetesObject> {
     const outcome = runStatus(observed, written.refusal);
     const status = this.#kind.status(owner, wanted.run, outcome);
     const notes = [...written.notes, ...outcome.notes, ...this.#kind.notes(owner, outcome)];
-    await this.#report(key, owner, status, notes, signal);
+    await this.#report(key, owner, status, notes, context);
     if (written.stale) return { requeueAfterSeconds: STALE_SECONDS };
     if (written.refusal?.mayPass === true) return { requeueAfterSeconds: REFUSED_SECONDS };
     return requeue(observed);
@@ -115,7 +116,7 @@ export class RunReconciler<O extends JobOwner & KubernetesObject> {
     owner: Stored<O>,
     status: object,
     notes: readonly Note[],
-    signal: AbortSignal,
+    { signal, logger }: ReconcileContext,
   ): Promise<void> {
     const { client, consistency, events } = this.#options;
     const { name, namespace, uid } = owner.metadata;
@@ -125,6 +126,7 @@ export class RunReconciler<O extends JobOwner & KubernetesObject> {
       consistency.wrote(key, this.#kind.informer, written);
     }
     for (const { type, reason, message } of notes) {
+      logger.info(message, { reason });
       events.record({ resource: this.#kind.resource, object: owner, type, reason, action: "Reconcile", note: message });
     }
   }

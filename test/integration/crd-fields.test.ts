@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
+import { readFile } from "node:fs/promises";
 import { installedBed, type InstalledBed } from "./operator/field-bed.ts";
 import { readCrd } from "./operator/bed.ts";
 import { changeField, type Field, fieldsOf, hasField, type Schema } from "./operator/fields.ts";
@@ -50,6 +51,13 @@ describe.each(Object.keys(SPECS))("every field of %s", (plural) => {
     expect([...Object.keys(LATER), ...SINGLE, ...Object.keys(CHANGES)].filter((path) => !known.includes(path))).toEqual(
       [],
     );
+  });
+});
+
+describe("fields that act later", () => {
+  it.each(Object.entries(LATER))("have a test: %s", async (_, where) => {
+    const [file = "", title = ""] = where.split(": ");
+    expect(await readFile(new URL(file, import.meta.url), "utf8")).toContain(title);
   });
 });
 
