@@ -13,11 +13,17 @@ let operator: RunningOperator;
 let robot: Api;
 const prober = new FakeProber();
 
-/** The operator as a ServiceAccount with its own rules and nothing else, where owner references need rights too. */
+/**
+ * The operator as a ServiceAccount with its own rules and nothing else, where owner references need rights too, in a
+ * namespace that admits restricted pods only.
+ */
 beforeAll(async () => {
   server = await startBed(["--enable-admission-plugins=OwnerReferencesPermissionEnforcement"]);
   space = new Space(server.api, await server.namespace());
   kubelet = new FakeKubelet(server.api, space.namespace);
+  await server.api.patch(`/api/v1/namespaces/${space.namespace}`, {
+    metadata: { labels: { "pod-security.kubernetes.io/enforce": "restricted" } },
+  });
   const kubeconfig = await server.serviceAccountKubeconfig(space.namespace, "operator");
   const rbac = "/apis/rbac.authorization.k8s.io/v1";
   await server.api.post(`${rbac}/clusterroles`, { metadata: { name: "operator" }, rules });
@@ -95,6 +101,12 @@ describe("with exactly its own rights, the operator", () => {
   it("can read no Secret", async () => {
     await expect(robot.get("/api/v1/secrets")).rejects.toMatchObject({ status: 403 });
     await expect(robot.get(`/api/v1/namespaces/${space.namespace}/secrets/any`)).rejects.toMatchObject({ status: 403 });
+  });
+
+  it("works where only restricted pods are admitted", async () => {
+    const spec = { containers: [{ name: "main", image: "example" }] };
+    const plain = server.api.post(space.childPath("pods"), { metadata: { name: "plain" }, spec });
+    await expect(plain).rejects.toThrow(/violates PodSecurity "restricted/);
   });
 
   it("was refused nothing", () => {
