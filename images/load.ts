@@ -1,7 +1,6 @@
 import { join } from "node:path";
 import type { Cluster } from "../test/cluster/cluster.ts";
 import { cacheFolder } from "../test/cluster/places.ts";
-import { until } from "../test/cluster/wait.ts";
 import { buildImage } from "./build.ts";
 import type { BuiltImage, Builder } from "./build.ts";
 import type { ImageName, Variant } from "./contents.ts";
@@ -43,15 +42,11 @@ export async function loadImages(
   return { operator: operator.reference, runtime: runtime.reference };
 }
 
-/**
- * The name in the archive stands for these contents alone, so that a new image rolls out; `dev` is for trying things by hand.
- * One import gives both.
- */
+/** Under a name that stands for these contents alone, so that a new image rolls out, and as `dev` for trying things by hand. */
 async function load(cluster: Cluster, name: ImageName, image: BuiltImage, log: (line: string) => void): Promise<void> {
   if (await cluster.hasImage(image.reference)) return;
   log(`Loading ${image.reference} (${megabytes(image.size)})`);
-  await cluster.importImage(image.archive, `localhost/modelwright/${name}:dev`);
-  await until(`the node knows ${image.reference}`, () => cluster.hasImage(image.reference), { within: 30_000 });
+  await cluster.importImage(image.archive, image.reference, `localhost/modelwright/${name}:dev`);
 }
 
 export const megabytes = (bytes: number): string => `${Math.round(bytes / 1e6)} MB`;

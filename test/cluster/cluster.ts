@@ -26,8 +26,8 @@ export type Cluster = {
   bin: string;
   /** Folder of everything that the cluster keeps: certificates, logs, volumes. */
   state: string;
-  /** Makes the image of an archive (OCI or Docker) known to the node under a name such as `localhost/thing:1`. */
-  importImage(tarPath: string, name: string): Promise<void>;
+  /** Makes the image of an archive (OCI or Docker) known to the node under names such as `localhost/thing:1`. */
+  importImage(tarPath: string, ...names: string[]): Promise<void>;
   hasImage(name: string): Promise<boolean>;
 };
 
@@ -203,7 +203,7 @@ function describe(bin: string, state: string): Cluster {
     kubeconfig: kubeconfigOf(state),
     bin,
     state,
-    importImage: (tarPath, name) => containers.import(tarPath, name),
+    importImage: (tarPath, ...names) => containers.import(tarPath, ...names),
     hasImage: (name) => containers.has(name),
   };
 }

@@ -50,14 +50,14 @@ export class Containers {
     );
   }
 
-  /** Imports an image archive (OCI or Docker) under a name, and waits until the kubelet can see it. */
-  async import(tar: string, name: string): Promise<void> {
-    // an archive may carry names of its own, for which containerd collects the index's name: so the index gets another one first
+  /** Imports an image archive (OCI or Docker) under these names, and waits until the kubelet can see them. */
+  async import(tar: string, ...names: string[]): Promise<void> {
+    // an archive may carry names of its own, which go when the index that they were imported with goes: ours are tagged before
     const index = `localhost/import/${crypto.randomUUID()}:1`;
     await this.ctr("images", "import", "--index-name", index, tar);
-    await this.ctr("images", "tag", "--force", index, name);
+    for (const name of names) await this.ctr("images", "tag", "--force", index, name);
     await this.ctr("images", "delete", index);
-    await until(`the node knows ${name}`, () => this.has(name), { within: 30_000 });
+    for (const name of names) await until(`the node knows ${name}`, () => this.has(name), { within: 120_000 });
   }
 
   async has(name: string): Promise<boolean> {
