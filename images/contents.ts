@@ -39,6 +39,7 @@ export const contents: Record<ImageName, Contents> = {
       "@tensorflow/tfjs",
       "@tensorflow/tfjs-backend-wasm",
       "@tensorflow/tfjs-node-gpu",
+      "express",
       "prom-client",
       "winston",
       "yaml",

@@ -32,6 +32,15 @@ async function follow(
   throw new DemoFailed(`${kind} ${name} failed: ${failure?.reason}: ${failure?.message}`);
 }
 
+/** Applies a job's manifest; one that failed in an earlier demo makes room first. */
+async function applyJob(kubectl: Kubectl, kind: string, file: string): Promise<void> {
+  const job = (await manifest(file)) as { metadata: { name: string } };
+  const before = await kubectl.get(kind, job.metadata.name);
+  if (before?.status?.state === "Failed")
+    await kubectl.run(["delete", kind, job.metadata.name, "--cascade=foreground"]);
+  await kubectl.apply(job);
+}
+
 function jobLine({ status }: Observed): string {
   const numbers = [
     status?.epoch !== undefined && status.epochs !== undefined ? `epoch ${status.epoch}/${status.epochs}` : undefined,
@@ -111,14 +120,14 @@ export async function tellOnCluster(target: Target, images: Images): Promise<voi
   say("volume `models` holds train.csv (1,437 digits) and test.csv (360 held-out digits)");
 
   heading("TrainingJob: a convolutional network learns to read them");
-  await kubectl.apply(await manifest("training-job.yaml"));
+  await applyJob(kubectl, "trainingjob", "training-job.yaml");
   const trained = await follow(kubectl, "trainingjob", "digits", jobLine, succeeded);
   const score = trained.status?.evaluation?.["accuracy"] ?? 0;
   say(`accuracy on held-out digits: ${(score * 100).toFixed(1)} %`);
   if (score < 0.96) throw new DemoFailed(`the trained model reaches only ${score}, at least 0.96 was expected`);
 
   heading("OptimizationJob: pruned, fine-tuned and quantized, within an accuracy budget");
-  await kubectl.apply(await manifest("optimization-job.yaml"));
+  await applyJob(kubectl, "optimizationjob", "optimization-job.yaml");
   await follow(kubectl, "optimizationjob", "digits-small", jobLine, succeeded);
 
   heading("ModelDeployment: two replicas serve the trained model");
