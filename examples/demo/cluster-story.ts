@@ -74,6 +74,7 @@ async function startClient(kubectl: Kubectl, images: Images): Promise<void> {
     metadata: { name: "digits-client" },
     data: { "client.mjs": code },
   });
+  await kubectl.run(["delete", "job", "digits-client", "--ignore-not-found", "--cascade=foreground"]);
   await kubectl.apply(withImage(await manifest("client-job.yaml"), images.runtime));
   await kubectl.run(["wait", "--for=condition=Ready", "pod", "-l", "job-name=digits-client", "--timeout=120s"]);
 }

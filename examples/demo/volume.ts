@@ -34,6 +34,8 @@ export async function prepareDigits(kubectl: Kubectl, namespace: string, { runti
     metadata: { name: "digits-data" },
     data: Object.fromEntries(await Promise.all(data)),
   });
+  // a Job cannot change: one of an earlier run makes room
+  await kubectl.run(["delete", "job", "digits-data", "--ignore-not-found", "--cascade=foreground"]);
   await kubectl.apply(withImage(await manifest("data-job.yaml"), runtime));
   await kubectl.run(["wait", "--for=condition=Complete", "job/digits-data", "--timeout=180s"]);
 }
