@@ -12,6 +12,7 @@ const CHECKS: [name: string, command: string, args: string[]][] = [
   ["types", "tsc", ["-p", "."]],
   ["unused code and dependencies", "knip", []],
   ["CRDs match their schemas", "node", ["crds/generate.ts", "--check"]],
+  ["chart matches CRDs and rights", "node", ["images/chart.ts", "--check"]],
 ];
 
 for (const [name, command, args] of CHECKS) {

@@ -6,6 +6,7 @@ import { DIGITS, readDigits } from "../../examples/demo/digits.ts";
 import { manifest } from "../../examples/demo/volume.ts";
 import { KINDS } from "../../crds/kinds.ts";
 import type { Kubectl, Observed } from "../cluster/kubectl.ts";
+import { until } from "../cluster/wait.ts";
 import { digitsNamespace, isReady, type Platform, startPlatform, succeeded } from "./platform.ts";
 
 jest.setTimeout(300_000);
@@ -172,31 +173,17 @@ describe("The digits, from data to a served model", () => {
   });
 
   it("serving does not notice that the operator is gone, and its return writes nothing", async () => {
-    const before = await kubectl.run([
-      "get",
-      "deployments,services,modeldeployments",
-      "-o",
-      "jsonpath={.items[*].metadata.resourceVersion}",
-    ]);
-    await platform.system.run([
-      "delete",
-      "pod",
-      "-l",
-      "app.kubernetes.io/name=modelwright",
-      "--grace-period=0",
-      "--force",
-    ]);
+    const pods = ["get", "pods", "-l", "modelwright.dev/model-deployment=digits", "-o", "name"];
+    await until("the old pods have gone", async () => (await kubectl.run(pods)).split("\n").length === 2);
+    const versions = "jsonpath={.items[*].metadata.resourceVersion}";
+    const children = ["get", "deployments,services,modeldeployments,trainingjobs,optimizationjobs", "-o", versions];
+    const before = await kubectl.run(children);
+    await platform.system.run(["delete", "pod", "--all", "--grace-period=0", "--force"]);
     const response = await fetch(`${await address("digits")}/v2/health/ready`);
     expect(response.status).toBe(200);
     await platform.system.run(["wait", "--for=condition=Available", "deployment", "--all", "--timeout=60s"]);
     await pause(3000);
-    const after = await kubectl.run([
-      "get",
-      "deployments,services,modeldeployments",
-      "-o",
-      "jsonpath={.items[*].metadata.resourceVersion}",
-    ]);
-    expect(after).toBe(before);
+    expect(await kubectl.run(children)).toBe(before);
   });
 
   it("kubectl scale changes the number of pods, up and down, without a failed request", async () => {
