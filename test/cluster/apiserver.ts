@@ -18,6 +18,7 @@ import { ensurePackages } from "./packages.ts";
 import { freePorts } from "./ports.ts";
 import { findPrograms } from "./programs.ts";
 import { startService } from "./service.ts";
+import { until } from "./wait.ts";
 
 export type ApiServerOptions = {
   /** Folder of the programs; found as for a whole cluster if it is not given. */
@@ -145,9 +146,18 @@ class LoneServer {
       serviceAccountKubeconfig: (namespace, name) =>
         serviceAccountKubeconfig(api, { url, caFile: files.caFile, folder: state, namespace, name }),
       crash: () => stopDaemon(this.#daemon("kube-apiserver"), 0),
-      restart: async () => this.#serve?.(),
+      restart: () => this.#restart(),
       stop: () => this.stop(),
     };
+  }
+
+  /** The port of a server that crashed may be taken for a moment yet. */
+  async #restart(): Promise<void> {
+    const serve = async (): Promise<boolean> => {
+      await this.#serve?.();
+      return true;
+    };
+    await until("the API server is back", serve, { within: 60_000, every: 250 });
   }
 
   async stop(): Promise<void> {

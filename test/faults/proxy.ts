@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { Agent, request as send } from "undici";
@@ -23,7 +24,9 @@ export type Fault =
   /** The server does it, and the connection is reset instead of the answer. */
   | { readonly kind: "reset-after" }
   /** Nothing ever comes back. */
-  | { readonly kind: "silence" };
+  | { readonly kind: "silence" }
+  /** The server does it, but only so many bytes of its answer come. */
+  | { readonly kind: "cut"; readonly bytes: number; readonly ending: "end" | "reset" | "silence" };
 
 interface Rule {
   readonly matches: (request: SeenRequest) => boolean;
@@ -59,6 +62,11 @@ export class Stream {
     if (!this.#frozen) this.#response.end();
   }
 
+  /** What is left when the server is gone. */
+  lose(): void {
+    if (!this.#frozen) this.#response.destroy();
+  }
+
   reset(): void {
     this.#stop();
     this.#response.destroy();
@@ -70,21 +78,41 @@ export class Stream {
   }
 }
 
-/** Stands between a client and a real API server, and misbehaves on demand. Speaks plain HTTP on loopback. */
+/** PEM texts. */
+export interface Certificate {
+  readonly cert: string;
+  readonly key: string;
+}
+
+export interface FaultProxyOptions {
+  /** Lists come in pages of so many objects, whatever the client asks for. */
+  readonly pageSize?: number;
+  /** Speak TLS with this certificate; default plain HTTP. */
+  readonly certificate?: Certificate;
+  /** Hears of every answer before it goes on to the client; true: it never does. */
+  readonly withhold?: (request: SeenRequest, status: number) => Promise<boolean>;
+}
+
+/** Stands between a client and a real API server on loopback, and misbehaves on demand. */
 export class FaultProxy {
   readonly requests: SeenRequest[] = [];
   readonly streams = new Set<Stream>();
   readonly #target: Connection;
-  readonly #server: Server;
+  readonly #options: FaultProxyOptions;
+  readonly #server: Server | TlsServer;
   readonly #rules: Rule[] = [];
   #agent: Agent | undefined;
   #connections = 0;
+  #sinceFault = 0;
 
-  constructor(target: Connection) {
+  constructor(target: Connection, options: FaultProxyOptions = {}) {
     this.#target = target;
-    this.#server = createServer((request, response) => {
+    this.#options = options;
+    const handle = (request: IncomingMessage, response: ServerResponse) => {
       this.#handle(request, response).catch(() => response.destroy());
-    });
+    };
+    const { certificate } = options;
+    this.#server = certificate ? createTlsServer({ ...certificate }, handle) : createServer(handle);
     this.#server.on("connection", () => this.#connections++);
   }
 
@@ -93,11 +121,22 @@ export class FaultProxy {
     return this.#connections;
   }
 
+  /** Another certificate from now on, as after a restart: no old connection goes on. */
+  renew(certificate: Certificate): void {
+    if ("setSecureContext" in this.#server) this.#server.setSecureContext({ ...certificate });
+    this.#server.closeAllConnections();
+  }
+
+  /** The requests after the last that met a fault. */
+  get afterFault(): readonly SeenRequest[] {
+    return this.requests.slice(this.#sinceFault);
+  }
+
   async start(): Promise<Connection> {
     this.#agent = new Agent({ connect: { ...(await this.#target.tls()) }, bodyTimeout: 0, allowH2: false });
     await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
     return {
-      server: `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`,
+      server: `${this.#options.certificate ? "https" : "http"}://127.0.0.1:${(this.#server.address() as AddressInfo).port}`,
       namespace: this.#target.namespace,
       tls: () => Promise.resolve(noTls),
       authorization: () => Promise.resolve(undefined),
@@ -125,7 +164,10 @@ export class FaultProxy {
     const seen = { method: incoming.method ?? "GET", path: url.pathname, query: url.searchParams };
     this.requests.push(seen);
     const rule = this.#rules.find((candidate) => candidate.times > 0 && candidate.matches(seen));
-    if (rule) rule.times--;
+    if (rule) {
+      rule.times--;
+      this.#sinceFault = this.requests.length;
+    }
     const fault = rule?.fault;
     if (fault?.kind === "silence") return;
     if (fault?.kind === "reset") return void response.destroy();
@@ -133,35 +175,40 @@ export class FaultProxy {
       response.writeHead(fault.status, { "content-type": "application/json", ...fault.headers });
       return void response.end(JSON.stringify(fault.body ?? { kind: "Status", message: "injected" }));
     }
-    await this.#forward(incoming, seen, response, fault?.kind === "reset-after");
+    await this.#forward(incoming, url, seen, response, fault);
   }
 
   async #forward(
     incoming: IncomingMessage,
+    url: URL,
     seen: SeenRequest,
     response: ServerResponse,
-    hideAnswer: boolean,
+    fault: Fault | undefined,
   ): Promise<void> {
+    const { pageSize } = this.#options;
+    if (pageSize && url.searchParams.has("limit")) url.searchParams.set("limit", String(pageSize));
     const body = await buffer(incoming);
     const type = incoming.headers["content-type"];
     const gone = new AbortController();
     response.once("close", () => gone.abort());
-    const answer = await send(this.#target.server + (incoming.url ?? "/"), {
+    const answer = await send(this.#target.server + url.pathname + url.search, {
       method: seen.method as "GET",
       headers: { accept: "application/json", ...(type ? { "content-type": type } : {}) },
       body: body.length > 0 ? body : null,
       signal: gone.signal,
       ...(this.#agent ? { dispatcher: this.#agent } : {}),
     });
-    if (hideAnswer) {
+    const withheld = await this.#options.withhold?.(seen, answer.statusCode);
+    if (withheld === true || fault?.kind === "reset-after") {
       await answer.body.dump();
       return void response.destroy();
     }
     const headers = Object.entries(answer.headers).filter(
-      ([name]) => !["transfer-encoding", "connection"].includes(name),
+      ([name]) => !["transfer-encoding", "connection", "content-length"].includes(name),
     );
     response.writeHead(answer.statusCode, Object.fromEntries(headers));
     response.flushHeaders();
+    if (fault?.kind === "cut") return cut(answer.body, response, fault);
     if (seen.query.get("watch") !== "true") return void response.end(Buffer.from(await answer.body.arrayBuffer()));
     const stream = new Stream(seen, response, () => gone.abort());
     this.streams.add(stream);
@@ -169,11 +216,28 @@ export class FaultProxy {
       for await (const chunk of answer.body) stream.forward(chunk as Buffer);
       stream.end();
     } catch {
-      // The client or the test ended it.
+      // The server died, or the client or the test ended it.
+      stream.lose();
     } finally {
       this.streams.delete(stream);
     }
   }
+}
+
+async function cut(
+  body: AsyncIterable<Buffer>,
+  response: ServerResponse,
+  fault: Fault & { kind: "cut" },
+): Promise<void> {
+  let left = fault.bytes;
+  for await (const chunk of body) {
+    const part = chunk.subarray(0, left);
+    left -= part.length;
+    await new Promise((resolve) => response.write(part, resolve));
+    if (left === 0) break;
+  }
+  if (fault.ending === "end") response.end();
+  if (fault.ending === "reset") response.destroy();
 }
 
 const noTls = {};

@@ -4,9 +4,11 @@ import { join } from "node:path";
 import type { IConfigMap } from "kubernetes-models/v1/ConfigMap";
 import { Client } from "../../operator/kernel/client.ts";
 import { ApiError } from "../../operator/kernel/errors.ts";
+import { addFinalizer, hasFinalizer, removeFinalizer } from "../../operator/kernel/finalizers.ts";
 import { type Connection, loadConnection } from "../../operator/kernel/kube-config.ts";
 import { customResource, Resources } from "../../operator/kernel/resource.ts";
 import { type ApiServer, startApiServer } from "../cluster/apiserver.ts";
+import { Authority } from "../cluster/certificates.ts";
 import { FaultProxy, type SeenRequest } from "../faults/proxy.ts";
 
 let server: ApiServer;
@@ -192,6 +194,29 @@ describe("the client against a real API server", () => {
     await rm(folder, { recursive: true });
   });
 
+  it("holds a deleted object back until its own finalizer goes, and leaves those of others", async () => {
+    const mine = "kernel.test/mine";
+    const created = await client.create(Resources.ConfigMap, configMap("a", {}));
+    const theirs = await addFinalizer(client, Resources.ConfigMap, created, "kernel.test/theirs");
+    const held = theirs && (await addFinalizer(client, Resources.ConfigMap, theirs, mine));
+    if (!theirs || !held) throw new Error("nothing was written");
+    expect(await addFinalizer(client, Resources.ConfigMap, held, mine)).toBeUndefined();
+    // Decided on an older version, which lacks what was added since.
+    expect((await errorOf(addFinalizer(client, Resources.ConfigMap, theirs, "kernel.test/late"))).isConflict).toBe(
+      true,
+    );
+    await client.delete(Resources.ConfigMap, namespace, "a");
+    const deleted = await client.get(Resources.ConfigMap, namespace, "a");
+    expect(deleted.metadata.deletionTimestamp).toBeDefined();
+    const left = await removeFinalizer(client, Resources.ConfigMap, deleted, mine);
+    expect(left?.metadata.finalizers).toEqual(["kernel.test/theirs"]);
+    if (!left) throw new Error("nothing was written");
+    expect(hasFinalizer(left, mine)).toBe(false);
+    await removeFinalizer(client, Resources.ConfigMap, left, "kernel.test/theirs");
+    expect(await client.find(Resources.ConfigMap, namespace, "a")).toBeUndefined();
+    expect(await removeFinalizer(client, Resources.ConfigMap, left, "kernel.test/theirs")).toBeUndefined();
+  });
+
   it("keeps fields it has never heard of", async () => {
     const Any = customResource<{ metadata?: IConfigMap["metadata"]; spec?: unknown }>({
       group: "apiextensions.k8s.io",
@@ -263,6 +288,45 @@ describe("the client behind a faulty network", () => {
     await expect(call).rejects.toThrow("no longer wanted");
   });
 
+  it("goes on at once when the server's certificate has a new authority, for calls and watches", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "authorities-"));
+    const [before, after] = [await serverCertificate(folder, "old"), await serverCertificate(folder, "new")];
+    await writeFile(join(folder, "ca.crt"), before.authority);
+    const secure = new FaultProxy(connection, { certificate: before });
+    const { server: url } = await secure.start();
+    const kubeconfig = join(folder, "config");
+    const config = {
+      clusters: [{ name: "c", cluster: { server: url, "certificate-authority": "ca.crt" } }],
+      contexts: [{ name: "c", context: { cluster: "c" } }],
+      "current-context": "c",
+    };
+    await writeFile(kubeconfig, JSON.stringify(config));
+    const secured = new Client(await loadConnection({ kubeconfig }), { userAgent: "t", fieldManager: "t" });
+    const calls = {
+      call: () => secured.create(Resources.ConfigMap, configMap("created", {})),
+      watch: () =>
+        secured
+          .watch(Resources.ConfigMap, {
+            namespace,
+            timeoutSeconds: 4,
+            silenceSeconds: 5,
+            signal: AbortSignal.timeout(5000),
+          })
+          .next(),
+    };
+    await secured.list(Resources.ConfigMap, { namespace });
+    secure.renew(after);
+    expect((await errorOf(calls.call())).message).toContain("verify the first certificate");
+    await writeFile(join(folder, "ca.crt"), after.authority);
+    expect((await calls.call()).metadata.name).toBe("created");
+    secure.renew(before);
+    await writeFile(join(folder, "ca.crt"), before.authority);
+    expect((await calls.watch()).value).toMatchObject({ type: "ADDED" });
+    await secured.close();
+    await secure.stop();
+    await rm(folder, { recursive: true });
+  });
+
   it("names the server's status when the answer is no JSON", async () => {
     proxy.inject({ kind: "answer", status: 502, body: "bad gateway" }, isWrite);
     const error = await errorOf(faulty.create(Resources.ConfigMap, configMap("a", {})));
@@ -270,3 +334,15 @@ describe("the client behind a faulty network", () => {
     expect(error.message).toContain("bad gateway");
   });
 });
+
+/** A certificate for 127.0.0.1 and the authority that signed it, all PEM. */
+async function serverCertificate(folder: string, name: string) {
+  const authority = new Authority(join(folder, name), "ca");
+  await authority.create();
+  const extensions = ["subjectAltName=IP:127.0.0.1", "extendedKeyUsage=serverAuth"];
+  await authority.issue({ name: "server", subject: "/CN=server", extensions });
+  const [cert, key, ca] = await Promise.all(
+    ["server.crt", "server.key", "ca.crt"].map((file) => readFile(authority.path(file), "utf8")),
+  );
+  return { cert: cert ?? "", key: key ?? "", authority: ca ?? "" };
+}

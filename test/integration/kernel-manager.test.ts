@@ -241,9 +241,12 @@ describe("an operator made of the kernel", () => {
       'controller_runtime_reconcile_errors_total{controller="greeting"} 0',
       'rest_client_requests_total{code="200",method="PATCH"',
       'leader_election_master_status{name="greeter"} 1',
+      'leader_election_slowpath_total{name="greeter"} 0',
+      'informer_synced{resource="greetings"} 1',
     ]) {
       expect(text).toContain(wanted);
     }
+    expect(text).toMatch(/store_resource_version\{resource="greetings"\} [1-9]\d*/);
     expect((await get("/")).status).toBe(404);
   });
 });
