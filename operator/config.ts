@@ -1,9 +1,19 @@
 /** What the person who installs the operator decides. */
-export interface OperatorConfig {
+export interface OperatorConfig extends PodDefaults {
   /** Image of pods whose spec.runtime.image is not set. */
   readonly runtimeImage: string;
+}
+
+/** What generated pods get where their object says nothing of it. Pods that exist keep what they were made with. */
+export interface PodDefaults {
   /** Requests of containers that say nothing of that resource, by resource name. */
   readonly requests: Readonly<Record<string, string>>;
+  /** Labels that nodes must have; spec.pod.nodeSelector wins for each of them. */
+  readonly nodeSelector?: Readonly<Record<string, string>>;
+  /** Values of the node label kubernetes.io/arch; empty: any. Not for pods whose nodeSelector names that label. */
+  readonly architectures?: readonly string[];
+  /** Names of Secrets in the pod's namespace, where spec.pod.imagePullSecrets is not set. */
+  readonly imagePullSecrets?: readonly string[];
 }
 
 export const DEFAULT_REQUESTS = { cpu: "100m", memory: "256Mi" } as const;

@@ -12,6 +12,8 @@ export interface Flags {
   readonly healthPort: number;
   readonly kubeconfig: string | undefined;
   readonly context: string | undefined;
+  /** PEM file with authorities that the API server's certificate may be signed by, besides the connection's own. */
+  readonly caFile: string | undefined;
   readonly logLevel: LogLevel;
 }
 
@@ -25,11 +27,15 @@ export const USAGE = `Usage: node operator/main.ts --runtime-image IMAGE [option
   --runtime-image IMAGE      image of the pods that train, optimize and serve (MODELWRIGHT_RUNTIME_IMAGE)
   --namespace NAME           watch this namespace only; may be repeated (MODELWRIGHT_NAMESPACES, comma-separated)
   --request NAME=AMOUNT      request of pods that do not say one, such as cpu=100m; may be repeated
+  --node-selector KEY=VALUE  label of the nodes of pods that do not select by that key; may be repeated
+  --architecture NAME        architecture of nodes that pods may run on, such as amd64; may be repeated; default: any
+  --image-pull-secret NAME   Secret in the pod's namespace, for pods that do not name one; may be repeated
   --leader-elect             let one of several operators work (MODELWRIGHT_LEADER_ELECT=true)
   --lease-namespace NAME     where the lease is; default: the operator's own namespace
   --health-port PORT         /livez, /readyz and /metrics; default 8081
   --kubeconfig FILE          default: KUBECONFIG, the pod's service account, ~/.kube/config
   --context NAME             context of the kubeconfig
+  --ca-file FILE             PEM file with more authorities that may have signed the API server's certificate
   --log-level LEVEL          error, warn, info or debug; default info
 `;
 
@@ -46,13 +52,23 @@ export function readFlags(args: readonly string[], environment: Readonly<Record<
     throw new FlagError(`--log-level ${logLevel} is none of ${LEVELS.join(", ")}; choose one of them`);
   }
   return {
-    config: { runtimeImage, requests: requests(values.request) },
+    config: {
+      runtimeImage,
+      requests:
+        values.request === undefined
+          ? { ...DEFAULT_REQUESTS }
+          : pairs("request", "NAME=AMOUNT, such as cpu=100m", values.request),
+      nodeSelector: pairs("node-selector", "KEY=VALUE, such as kubernetes.io/os=linux", values["node-selector"]),
+      architectures: names("architecture", values.architecture),
+      imagePullSecrets: names("image-pull-secret", values["image-pull-secret"]),
+    },
     namespaces: values.namespace ?? fromEnvironment,
     leaderElect: values["leader-elect"] ?? environment["MODELWRIGHT_LEADER_ELECT"] === "true",
     leaseNamespace: values["lease-namespace"],
     healthPort: port(values["health-port"] ?? "8081"),
     kubeconfig: values.kubeconfig,
     context: values.context,
+    caFile: values["ca-file"],
     // Checked above.
     logLevel: logLevel as LogLevel,
   };
@@ -66,11 +82,15 @@ function parse(args: readonly string[]) {
         "runtime-image": { type: "string" },
         namespace: { type: "string", multiple: true },
         request: { type: "string", multiple: true },
+        "node-selector": { type: "string", multiple: true },
+        architecture: { type: "string", multiple: true },
+        "image-pull-secret": { type: "string", multiple: true },
         "leader-elect": { type: "boolean" },
         "lease-namespace": { type: "string" },
         "health-port": { type: "string" },
         kubeconfig: { type: "string" },
         context: { type: "string" },
+        "ca-file": { type: "string" },
         "log-level": { type: "string" },
       },
     }).values;
@@ -89,15 +109,21 @@ function port(text: string): number {
   return number;
 }
 
-function requests(given: readonly string[] | undefined): Record<string, string> {
-  if (given === undefined) return { ...DEFAULT_REQUESTS };
+function pairs(flag: string, form: string, given: readonly string[] = []): Record<string, string> {
   return Object.fromEntries(
     given.map((text) => {
-      const [name = "", amount = ""] = text.split("=");
-      if (name === "" || amount === "") {
-        throw new FlagError(`--request ${text} is not of the form NAME=AMOUNT, such as cpu=100m`);
-      }
-      return [name, amount];
+      const [name = "", value = ""] = text.split("=");
+      if (name === "" || value === "") throw new FlagError(`--${flag} ${text} is not of the form ${form}`);
+      return [name, value];
     }),
   );
+}
+
+function names(flag: string, given: readonly string[] = []): readonly string[] {
+  for (const name of given) {
+    if (!/^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/.test(name)) {
+      throw new FlagError(`--${flag} ${name} is no name; use lower-case letters, digits, "-" and "."`);
+    }
+  }
+  return given;
 }

@@ -1,5 +1,6 @@
 /** Starts the operator. */
 import { hostname } from "node:os";
+import { withAuthorities } from "./authorities.ts";
 import { FlagError, readFlags } from "./flags.ts";
 import { Client } from "./kernel/client.ts";
 import { systemClock } from "./kernel/clock.ts";
@@ -17,11 +18,12 @@ const NAME = "modelwright-operator";
 async function main(): Promise<number> {
   const flags = readFlags(process.argv.slice(2), process.env);
   const logger = createLogger({ level: flags.logLevel, fields: { program: NAME } });
-  const connection = await loadConnection({
+  const own = await loadConnection({
     kubeconfig: flags.kubeconfig,
     context: flags.context,
     environment: process.env,
   });
+  const connection = flags.caFile === undefined ? own : await withAuthorities(own, flags.caFile);
   const metrics = new Metrics();
   const identity = { userAgent: NAME, fieldManager: NAME };
   const client = new Client(connection, { ...identity, metrics: metrics.client });

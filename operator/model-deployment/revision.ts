@@ -49,7 +49,7 @@ export function newRevision(
     gpu: owner.spec.gpu,
     resources: owner.spec.resources,
     pod: owner.spec.pod,
-    defaultRequests: config.requests,
+    defaults: config,
     container: SERVING_CONTAINER,
     spec: {
       terminationGracePeriodSeconds: 60,

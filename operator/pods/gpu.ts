@@ -1,9 +1,8 @@
 /** How a pod asks for GPUs, and on which nodes. */
 import type { Gpu } from "../../crds/common.ts";
-import type { Affinity, PodSpec, Toleration } from "./types.ts";
+import type { PodSpec, Toleration } from "./types.ts";
 
 export const DEFAULT_GPU_RESOURCE = "nvidia.com/gpu";
-const PRODUCT_LABEL = "nvidia.com/gpu.product";
 const CLAIM = "gpu";
 
 export function gpuResourceName(gpu: Gpu): string {
@@ -29,30 +28,5 @@ export function gpuClaims(gpu: Gpu | undefined): Pick<PodSpec, "resourceClaims">
   return {
     resourceClaims: [{ name: CLAIM, resourceClaimTemplateName: template }],
     claims: [{ name: CLAIM }],
-  };
-}
-
-/** The user's affinity, narrowed to nodes with one of the products. */
-export function withProducts(
-  affinity: Affinity | undefined,
-  products: readonly string[] | undefined,
-): Affinity | undefined {
-  if (products === undefined) return affinity;
-  const wanted = { key: PRODUCT_LABEL, operator: "In" as const, values: [...products] };
-  const required = affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
-  // Terms are alternatives, so each of them must ask for the product.
-  const terms = Array.isArray(required?.nodeSelectorTerms) ? required.nodeSelectorTerms : [{}];
-  return {
-    ...affinity,
-    nodeAffinity: {
-      ...affinity?.nodeAffinity,
-      requiredDuringSchedulingIgnoredDuringExecution: {
-        ...required,
-        nodeSelectorTerms: terms.map((term) => ({
-          ...term,
-          matchExpressions: [...(term.matchExpressions ?? []), wanted],
-        })),
-      },
-    },
   };
 }

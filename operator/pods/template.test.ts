@@ -10,7 +10,7 @@ function request(more: Partial<PodRequest> = {}): PodRequest {
     configMap: "digits-1",
     image: "example/runtime:1",
     labels: { "modelwright.dev/run": "digits-1" },
-    defaultRequests: { cpu: "100m", memory: "256Mi" },
+    defaults: { requests: { cpu: "100m", memory: "256Mi" } },
     ...more,
   };
 }
@@ -107,6 +107,40 @@ describe("a generated pod", () => {
       "app.kubernetes.io/name": "modelwright-runtime",
       "modelwright.dev/run": "digits-1",
     });
+  });
+});
+
+describe("the defaults of the installation", () => {
+  const defaults = {
+    requests: { cpu: "100m", memory: "256Mi" },
+    nodeSelector: { "kubernetes.io/os": "linux", pool: "shared" },
+    architectures: ["amd64", "arm64"],
+    imagePullSecrets: ["registry"],
+  };
+  const architecture = { key: "kubernetes.io/arch", operator: "In", values: ["amd64", "arm64"] };
+  const required = (more: Partial<PodRequest>) =>
+    specOf({ defaults, ...more }).affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution
+      ?.nodeSelectorTerms;
+
+  it("choose nodes and Secrets for a pod whose object says nothing of them", () => {
+    const { nodeSelector, imagePullSecrets } = specOf({ defaults });
+    expect(nodeSelector).toEqual({ "kubernetes.io/os": "linux", pool: "shared" });
+    expect(imagePullSecrets).toEqual([{ name: "registry" }]);
+    expect(required({})).toEqual([{ matchExpressions: [architecture] }]);
+  });
+
+  it("give way to what the object says", () => {
+    const pod = { nodeSelector: { pool: "own", zone: "a" }, imagePullSecrets: [{ name: "own" }] };
+    const { nodeSelector, imagePullSecrets } = specOf({ defaults, pod });
+    expect(nodeSelector).toEqual({ "kubernetes.io/os": "linux", pool: "own", zone: "a" });
+    expect(imagePullSecrets).toEqual([{ name: "own" }]);
+    expect(specOf({ defaults, pod: { nodeSelector: { "kubernetes.io/arch": "s390x" } } }).affinity).toBeUndefined();
+  });
+
+  it("hold besides the products of a GPU", () => {
+    const product = { key: "nvidia.com/gpu.product", operator: "In", values: ["NVIDIA-H200"] };
+    const gpu = { count: 1, products: ["NVIDIA-H200"], onMissing: "Fail" as const };
+    expect(required({ gpu })).toEqual([{ matchExpressions: [product, architecture] }]);
   });
 });
 

@@ -3,7 +3,9 @@ import { dirname } from "node:path/posix";
 import type { Gpu, PodOverrides, Resources } from "../../crds/common.ts";
 import { ENV, LABELS, MANAGED_BY, PATHS } from "../../crds/contract/names.ts";
 import type { Run } from "../../crds/contract/run.ts";
-import { gpuClaims, gpuLimits, gpuTolerations, withProducts } from "./gpu.ts";
+import type { PodDefaults } from "../config.ts";
+import { gpuClaims, gpuLimits, gpuTolerations } from "./gpu.ts";
+import { nodePlacement } from "./placement.ts";
 import type { Container, PodSpec, PodTemplate, Volume, VolumeMount } from "./types.ts";
 import { claimMounts } from "./uris.ts";
 
@@ -25,8 +27,8 @@ export interface PodRequest {
   readonly gpu?: Gpu | undefined;
   readonly resources?: Resources | undefined;
   readonly pod?: PodOverrides | undefined;
-  /** Requests of resources that `resources` does not name. */
-  readonly defaultRequests: Readonly<Record<string, string>>;
+  /** For what the fields above do not say. */
+  readonly defaults: PodDefaults;
   /** What differs between jobs and serving pods. */
   readonly container?: Partial<Container>;
   readonly spec?: Partial<PodSpec>;
@@ -46,10 +48,8 @@ export function podTemplate(request: PodRequest): PodTemplate {
 }
 
 function podSpec(request: PodRequest): PodSpec {
-  const { run, configMap, gpu, pod = {} } = request;
+  const { run, configMap, gpu, pod = {}, defaults } = request;
   const { resourceClaims } = gpuClaims(gpu);
-  // The shape of affinity is checked by the API server when the pod's owner is created.
-  const affinity = withProducts(pod.affinity, gpu?.products);
   const tolerations = [...(pod.tolerations ?? []), ...gpuTolerations(gpu)];
   return withoutUndefined({
     ...request.spec,
@@ -64,14 +64,13 @@ function podSpec(request: PodRequest): PodSpec {
       fsGroupChangePolicy: "OnRootMismatch",
       seccompProfile: { type: "RuntimeDefault" },
     },
-    nodeSelector: pod.nodeSelector,
+    ...nodePlacement(pod, gpu, defaults),
     tolerations: tolerations.length === 0 ? undefined : tolerations.map(withoutUndefined),
-    affinity,
     priorityClassName: pod.priorityClassName,
     serviceAccountName: pod.serviceAccountName,
     runtimeClassName: pod.runtimeClassName,
     schedulerName: pod.schedulerName,
-    imagePullSecrets: pod.imagePullSecrets,
+    imagePullSecrets: pod.imagePullSecrets ?? pullSecrets(defaults),
     resourceClaims,
     containers: [container(request)],
     volumes: volumes(run, configMap),
@@ -116,10 +115,14 @@ function amounts(quantities: Resources["limits"]): Record<string, string> {
 }
 
 /** A limit without a request is the request: no default may come between. */
-function defaultRequests({ resources, defaultRequests }: PodRequest): Record<string, string> {
+function defaultRequests({ resources, defaults }: PodRequest): Record<string, string> {
   return Object.fromEntries(
-    Object.entries(defaultRequests).filter(([name]) => resources?.limits?.[name] === undefined),
+    Object.entries(defaults.requests).filter(([name]) => resources?.limits?.[name] === undefined),
   );
+}
+
+function pullSecrets({ imagePullSecrets = [] }: PodDefaults): PodSpec["imagePullSecrets"] {
+  return imagePullSecrets.length === 0 ? undefined : imagePullSecrets.map((name) => ({ name }));
 }
 
 function volumes(run: Run, configMap: string): Volume[] {

@@ -90,7 +90,7 @@ export function runJob(owner: JobOwner, run: JobRun, config: OperatorConfig) {
         gpu: spec.gpu,
         resources: spec.resources,
         pod: spec.pod,
-        defaultRequests: config.requests,
+        defaults: config,
         spec: { restartPolicy: "Never" },
       }),
     },
