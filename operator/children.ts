@@ -4,6 +4,7 @@ import type { ConsistencyTracker, Progress } from "./kernel/consistency.ts";
 import { ApiError } from "./kernel/errors.ts";
 import { controllerOf, type KubernetesObject, type Stored } from "./kernel/meta.ts";
 import type { Resource } from "./kernel/resource.ts";
+import { quotaFailure } from "./pods/refusal.ts";
 import type { Failure, Note } from "./reasons.ts";
 import { truncate } from "./kernel/conditions.ts";
 import type { Write } from "./writes.ts";
@@ -115,10 +116,8 @@ function refusalOf(error: ApiError, write: Write): Refusal | undefined {
     return { failure: { reason: "InvalidSpec", message }, child, mayPass: false };
   }
   if (!error.isForbidden) return undefined;
-  if (/exceeded quota/.test(error.message)) {
-    const message = `${text}; lower spec.resources or ask for a larger ResourceQuota`;
-    return { failure: { reason: "QuotaExceeded", message }, child, mayPass: true };
-  }
+  const quota = quotaFailure(text);
+  if (quota !== undefined) return { failure: quota, child, mayPass: true };
   const message = `the API server refused ${of}: ${text}; correct spec, or ask the administrator of the cluster`;
   return { failure: { reason: "AdmissionRefused", message }, child, mayPass: true };
 }

@@ -16,8 +16,12 @@ describe("the operator's flags", () => {
 
   it("set the defaults of generated pods, each as often as needed", () => {
     const { config } = read(
-      ...["--request=cpu=1", "--request=memory=1Gi", "--node-selector=kubernetes.io/os=linux"],
-      ...["--architecture=amd64", "--architecture=arm64", "--image-pull-secret=registry"],
+      "--request=cpu=1",
+      "--request=memory=1Gi",
+      "--node-selector=kubernetes.io/os=linux",
+      "--architecture=amd64",
+      "--architecture=arm64",
+      "--image-pull-secret=registry",
     );
     expect(config).toMatchObject({
       requests: { cpu: "1", memory: "1Gi" },

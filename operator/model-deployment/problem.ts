@@ -1,5 +1,6 @@
 /** What is wrong with a revision, from its Deployment, its pods and what they say. */
 import { type Problem, podProblem } from "../pods/problem.ts";
+import { quotaFailure } from "../pods/refusal.ts";
 import type { PodRecord } from "../pods/pod-record.ts";
 import { deadlineOf, digestOf, type ObservedDeployment, type RevisionView } from "./observed.ts";
 
@@ -40,10 +41,8 @@ export function revisionProblem(
 function refusal({ deployment, pods }: RevisionView): Problem | undefined {
   const message = deployment?.refusal;
   if (message === undefined || pods.length >= (deployment?.wanted ?? 0)) return undefined;
-  if (/exceeded quota/.test(message)) {
-    const text = `${message}; lower spec.resources or ask for a larger ResourceQuota`;
-    return { failure: { reason: "QuotaExceeded", message: text }, final: false };
-  }
+  const quota = quotaFailure(message);
+  if (quota !== undefined) return { failure: quota, final: false };
   const text = `${message}; correct spec.pod, or ask the administrator of the cluster`;
   return { failure: { reason: "AdmissionRefused", message: text }, final: true };
 }

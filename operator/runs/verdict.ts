@@ -2,6 +2,7 @@
 import type { Failure } from "../reasons.ts";
 import { roundNumbers } from "../round.ts";
 import { endedFailure, podProblem, reportOf } from "../pods/problem.ts";
+import { quotaFailure } from "../pods/refusal.ts";
 import type { PodRecord } from "../pods/pod-record.ts";
 import type { JobRecord } from "./job-record.ts";
 import { currentJob, type JobReport, type ObservedRun } from "./observed.ts";
@@ -113,10 +114,8 @@ function active(observed: ObservedRun): Omit<Verdict, "restarts"> {
 /** The Job controller's own words about pods that it may not create. */
 function refused(message: string | undefined): Failure | undefined {
   if (message === undefined) return undefined;
-  if (/exceeded quota/.test(message)) {
-    const text = `${message}; lower spec.resources or ask for a larger ResourceQuota`;
-    return { reason: "QuotaExceeded", message: text };
-  }
+  const quota = quotaFailure(message);
+  if (quota !== undefined) return quota;
   return {
     reason: "AdmissionRefused",
     message: `${message}; correct spec.pod, or ask the administrator of the cluster`,
