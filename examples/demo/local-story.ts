@@ -47,6 +47,7 @@ async function serveAndPredict(args: readonly string[]): Promise<void> {
   const all = [...args, "--port", String(port), "--management-port", String(management), "--drain-delay", "0"];
   say(`$ modelwright serve ${all.join(" ")}`);
   const server = spawn(process.execPath, [PROGRAM, "serve", ...all], { stdio: ["ignore", "ignore", "inherit"] });
+  const ended = new Promise((resolve) => server.once("close", resolve));
   try {
     await untilReady(`http://127.0.0.1:${management}`, server);
     const digits = await readDigits(join(DIGITS, "data", "test.csv"));
@@ -57,7 +58,6 @@ async function serveAndPredict(args: readonly string[]): Promise<void> {
     const share = accuracy(digits, await predict(base, "digits", digits));
     say(`all ${digits.length} held-out digits over HTTP: ${(share * 100).toFixed(1)} % right`);
   } finally {
-    const ended = new Promise((resolve) => server.once("close", resolve));
     server.kill("SIGTERM");
     await ended;
   }

@@ -4,7 +4,7 @@ import type { Environment } from "./environment.ts";
 
 const WIDTH = 24;
 
-const show = (value: number) => String(Number(value.toPrecision(4)));
+const show = (value: number) => String(Number.isInteger(value) ? value : Number(value.toPrecision(4)));
 const pairs = (values: Record<string, number>) =>
   Object.entries(values).map(([name, value]) => `${name} ${show(value)}`);
 
@@ -82,6 +82,16 @@ export function resultLines(progress: Progress): string[] {
   return lines;
 }
 
+/** Says once from where a training goes on. */
+function resumption(): (progress: Progress) => string[] {
+  let told = false;
+  return (progress) => {
+    if (told || progress.kind !== "TrainingProgress" || progress.resumed === undefined) return [];
+    told = true;
+    return [`goes on from epoch ${progress.resumed.epoch}, step ${progress.resumed.step}`];
+  };
+}
+
 export interface Display {
   show(progress: Progress): void;
   /** Ends a line that is being redrawn. */
@@ -90,9 +100,11 @@ export interface Display {
 
 export function display({ terminal, out, draw }: Environment): Display {
   let shown = "";
+  const news = resumption();
   if (!terminal) {
     return {
       show(progress) {
+        news(progress).forEach(out);
         if (key(progress) === shown) return;
         shown = key(progress);
         const left = progress.kind === "ServingProgress" ? [] : eta(progress.etaSeconds);
@@ -103,6 +115,7 @@ export function display({ terminal, out, draw }: Environment): Display {
   }
   return {
     show(progress) {
+      for (const text of news(progress)) draw(`\r\u001b[K${text}\n`);
       const percent = progress.kind === "ServingProgress" ? 0 : progress.progressPercent;
       const left = progress.kind === "ServingProgress" ? [] : eta(progress.etaSeconds);
       draw(`\r\u001b[K${[bar(percent), line(progress), ...left].join("  ")}`);

@@ -51,7 +51,7 @@ async function runOf(command: JobCommand, files: readonly string[], volumes: str
     if (jobs.length === 1) return trainingRun(job);
     throw new UsageError("train takes one TrainingJob at a time");
   }
-  if (job.kind === "OptimizationJob") return optimizationRun(job, await modelOf(job, manifests, volumes));
+  if (job.kind === "OptimizationJob") return optimizationRun(job, await modelOf(job.spec.model, manifests, volumes));
   throw new UsageError(`${command} cannot run a ${job.kind}`);
 }
 

@@ -1,10 +1,10 @@
-/** Finds the model that a local optimization starts from. */
+/** Finds the model that a manifest refers to, without a cluster. */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { ArtefactManifest } from "../../crds/contract/artefact.ts";
 import { artefactDigest } from "../../crds/contract/artefact.ts";
 import type { ResolvedModel } from "../../crds/contract/run.ts";
-import type { OptimizationJob } from "../../crds/optimization-job.ts";
+import type { ModelReference } from "../../crds/common.ts";
 import { Failure } from "../failure.ts";
 import { readManifest } from "../store/artefact.ts";
 import { resolveUri } from "../store/uri.ts";
@@ -29,15 +29,14 @@ async function artefactsOf(outputUri: string, volumes: string): Promise<Found[]>
 }
 
 /**
- * The model of the job: its URI, or the newest artefact of the job that `from` names, whose manifest is among `others`.
+ * The model of a reference: its URI, or the newest artefact of the job that `from` names, whose manifest is among `others`.
  * Throws Failure: InvalidSpec, InputMissing.
  */
 export async function modelOf(
-  job: OptimizationJob,
+  { uri, from, digest }: ModelReference,
   others: readonly Manifest[],
   volumes: string,
 ): Promise<ResolvedModel> {
-  const { uri, from, digest } = job.spec.model;
   if (uri !== undefined) return digest === undefined ? { uri } : { uri, digest };
   const referred = others.find(({ kind, metadata }) => kind === from?.kind && metadata.name === from.name);
   if (referred === undefined || referred.kind === "ModelDeployment") {

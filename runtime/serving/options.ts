@@ -1,10 +1,13 @@
-/** What `serve` is told: a run in a pod, or a folder and flags on a laptop. */
+/** What `serve` is told: a run in a pod; manifests, or a folder and flags, on a laptop. */
 import { readFile, stat } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { ServingRun } from "../../crds/contract/run.ts";
+import { shortHash } from "../../crds/contract/canonical.ts";
+import { ServingRun, servingRun } from "../../crds/contract/run.ts";
 import { ENV, PATHS, PORTS } from "../../crds/contract/names.ts";
 import { fieldErrors } from "../../crds/kinds.ts";
+import { readManifests } from "../cli/manifests.ts";
+import { modelOf } from "../cli/model-source.ts";
 import { Failure, systemCode } from "../failure.ts";
 import { resolveInput } from "../store/uri.ts";
 
@@ -27,11 +30,13 @@ export interface ServeOptions {
 }
 
 const USAGE =
-  "usage: modelwright serve DIR [--name NAME] [--engine Auto|TensorFlow|Wasm] | --job FILE; " +
+  "usage: modelwright serve DIR [--name NAME] [--engine Auto|TensorFlow|Wasm] | --job FILE | -f MANIFEST… [--volumes DIR]; " +
   "[--port 8080] [--management-port 9090] [--host ADDRESS] [--drain-delay SECONDS] [--termination-message FILE]";
 
 const FLAGS = {
   job: { type: "string" },
+  file: { type: "string", short: "f", multiple: true },
+  volumes: { type: "string" },
   name: { type: "string" },
   engine: { type: "string" },
   port: { type: "string" },
@@ -53,9 +58,11 @@ function parse(argv: readonly string[]) {
 export async function readServeOptions(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<ServeOptions> {
   const { values, positionals } = parse(argv);
   const [dir, ...more] = positionals;
-  if ((dir === undefined) === (values.job === undefined) || more.length > 0) {
-    throw new Failure("InvalidSpec", `give one folder, or --job; ${USAGE}`);
+  const sources = [dir, values.job, values.file].filter((source) => source !== undefined);
+  if (sources.length !== 1 || more.length > 0) {
+    throw new Failure("InvalidSpec", `give one folder, or --job, or -f; ${USAGE}`);
   }
+  const volumes = values.volumes ?? env[ENV.volumes] ?? PATHS.volumes;
   const threads = number("environment variable " + ENV.threads, env[ENV.threads], undefined, 1, 1024);
   const common = {
     port: number("--port", values.port, PORTS.http, 0, 65535) ?? PORTS.http,
@@ -66,25 +73,30 @@ export async function readServeOptions(argv: readonly string[], env: NodeJS.Proc
     threads,
     messageFile: values["termination-message"],
   };
-  if (values.job !== undefined) {
+  if (dir === undefined) {
     if (values.name !== undefined || values.engine !== undefined) {
-      throw new Failure("InvalidSpec", `--name and --engine belong to DIR; with --job the file says them; ${USAGE}`);
+      throw new Failure("InvalidSpec", `--name and --engine belong to DIR; else the file says them; ${USAGE}`);
     }
-    return { ...common, ...(await fromRun(values.job, env)) };
+    const run = values.job === undefined ? await runOf(values.file ?? [], volumes) : await readRun(values.job);
+    return { ...common, ...(await fromRun(run, volumes)) };
   }
-  return { ...common, ...(await fromFolder(resolve(dir ?? "."), values.name, values.engine)) };
+  return { ...common, ...(await fromFolder(resolve(dir), values.name, values.engine)) };
 }
 
-async function fromRun(file: string, env: NodeJS.ProcessEnv) {
-  const { name, revision, compute, model } = await readRun(file);
-  return {
-    name,
-    revision,
-    compute,
-    uri: model.uri,
-    digest: model.digest,
-    dir: await resolveInput(model.uri, env[ENV.volumes] ?? PATHS.volumes),
-  };
+async function fromRun({ name, revision, compute, model }: ServingRun, volumes: string) {
+  const { uri, digest } = model;
+  return { name, revision, compute, uri, digest, dir: await resolveInput(uri, volumes) };
+}
+
+/** The run that a ModelDeployment asks for; `model.from` is found by the job's manifest among the others. */
+async function runOf(files: readonly string[], volumes: string): Promise<ServingRun> {
+  const manifests = await readManifests(files);
+  const [deployment, ...others] = manifests.filter((manifest) => manifest.kind === "ModelDeployment");
+  if (deployment === undefined || others.length > 0) {
+    throw new Failure("InvalidSpec", `serve takes exactly one manifest of kind ModelDeployment; ${USAGE}`);
+  }
+  const model = await modelOf(deployment.spec.model, manifests, volumes);
+  return servingRun(deployment, `${deployment.metadata.name}-${shortHash(model)}`, model);
 }
 
 async function readRun(file: string): Promise<ServingRun> {
