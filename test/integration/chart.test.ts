@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parse, parseAllDocuments } from "yaml";
+import { LABELS, PORTS } from "../../crds/contract/names.ts";
 import { startApiServer } from "../cluster/apiserver.ts";
 import type { ApiServer } from "../cluster/apiserver.ts";
 import { command } from "../cluster/command.ts";
@@ -43,11 +44,17 @@ function pods(all: Manifest[]): unknown[] {
   });
 }
 
+/** The labels by which the only object of a kind finds its pods. */
+function labelsOf(all: Manifest[], wanted: string): unknown {
+  const found = all.find(({ kind }) => kind === wanted)?.spec as { selector: { matchLabels: unknown } } | undefined;
+  return found?.selector.matchLabels;
+}
+
 /** Paths of all values that can be set, such as `image.tag`. Lists and maps that users fill are one value. */
 function leaves(values: unknown, path = ""): string[] {
   const isFilled =
     typeof values === "object" && values !== null && !Array.isArray(values) && Object.keys(values).length > 0;
-  if (!isFilled) return [path];
+  if (!isFilled || Object.keys(values).some((name) => name.includes("/"))) return [path];
   return Object.entries(values).flatMap(([name, value]) => leaves(value, path === "" ? name : `${path}.${name}`));
 }
 
@@ -63,11 +70,17 @@ const changes: Record<string, { to: string; besides?: string[] }> = {
   "runtimeImage.tag": { to: '"9"', besides: ['runtimeImage.digest=""'] },
   "runtimeImage.digest": { to: `"sha256:${"9".repeat(64)}"` },
   imagePullSecrets: { to: '["other"]' },
+  env: { to: '{"OTHER": "yes"}' },
+  "caBundle.configMap": { to: '"other"' },
+  "caBundle.key": { to: '"other"' },
   replicas: { to: "2" },
   logLevel: { to: '"warn"' },
   watchNamespaces: { to: "[]" },
   "defaultRequests.cpu": { to: '"1"' },
   "defaultRequests.memory": { to: '"2Gi"' },
+  defaultNodeSelector: { to: '{"other": "yes"}' },
+  defaultArchitectures: { to: '["s390x"]' },
+  defaultImagePullSecrets: { to: '["other"]' },
   "crds.enabled": { to: "false" },
   "crds.keep": { to: "false" },
   "serviceAccount.create": { to: "false" },
@@ -85,6 +98,75 @@ const changes: Record<string, { to: string; besides?: string[] }> = {
   tolerations: { to: '[{"key": "other"}]' },
   affinity: { to: '{"podAffinity": {}}' },
   "podDisruptionBudget.enabled": { to: "false" },
+  "networkPolicy.enabled": { to: "false" },
+  "networkPolicy.apiServerPorts": { to: "[8443]" },
+  "networkPolicy.metricsFrom": { to: "[]" },
+  "networkPolicy.modelNamespaces": { to: '["other"]' },
+  "networkPolicy.inferenceFrom": { to: "[]" },
+  "networkPolicy.modelEgress": { to: "[]" },
+  "podMonitor.enabled": { to: "false" },
+  "podMonitor.interval": { to: '"1m"' },
+  "podMonitor.labels": { to: '{"other": "yes"}' },
+};
+
+const POD_MONITOR = "monitoring.coreos.com/v1/PodMonitor";
+
+/** The fields of the Prometheus operator's kind that are used here; any other is refused. */
+const podMonitors = {
+  apiVersion: "apiextensions.k8s.io/v1",
+  kind: "CustomResourceDefinition",
+  metadata: { name: "podmonitors.monitoring.coreos.com" },
+  spec: {
+    group: "monitoring.coreos.com",
+    scope: "Namespaced",
+    names: { kind: "PodMonitor", plural: "podmonitors", singular: "podmonitor" },
+    versions: [
+      {
+        name: "v1",
+        served: true,
+        storage: true,
+        schema: {
+          openAPIV3Schema: {
+            type: "object",
+            properties: {
+              spec: {
+                type: "object",
+                required: ["selector", "podMetricsEndpoints"],
+                properties: {
+                  selector: { type: "object", "x-kubernetes-preserve-unknown-fields": true },
+                  namespaceSelector: {
+                    type: "object",
+                    properties: { any: { type: "boolean" }, matchNames: { type: "array", items: { type: "string" } } },
+                  },
+                  podTargetLabels: { type: "array", items: { type: "string" } },
+                  podMetricsEndpoints: {
+                    type: "array",
+                    items: {
+                      type: "object",
+                      properties: {
+                        port: { type: "string" },
+                        path: { type: "string" },
+                        interval: { type: "string", pattern: "^[0-9]+(ms|s|m|h)$" },
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      },
+    ],
+  },
+};
+
+type Policy = Manifest & {
+  metadata: { namespace: string };
+  spec: {
+    podSelector: { matchLabels: Record<string, string> };
+    ingress: { from?: { namespaceSelector?: object; podSelector?: object }[]; ports: { port: number }[] }[];
+    egress: unknown[];
+  };
 };
 
 describe("the chart", () => {
@@ -98,7 +180,8 @@ describe("the chart", () => {
     ["all", ["--values", full]],
   ])("makes objects that the API server accepts to the letter, with %s values", async (_, args) => {
     const namespace = await server.namespace("chart");
-    const scope = ["--namespace", namespace, ...(args.length > 0 ? ["--set", `watchNamespaces={${namespace}}`] : [])];
+    const own = `watchNamespaces={${namespace}},networkPolicy.modelNamespaces={${namespace}}`;
+    const scope = ["--namespace", namespace, ...(args.length > 0 ? ["--set", own] : [])];
     const items = manifests(await template(...args, ...scope));
     expect(items.length).toBeGreaterThan(10);
     await kubectl(["create", "--dry-run=server", "--validate=strict", "--filename=-"], {
@@ -130,9 +213,19 @@ describe("the chart", () => {
   it("ignores no value: each one, changed alone, changes what is rendered", async () => {
     const values: unknown = parse(await readFile(join(chart, "values.yaml"), "utf8"));
     expect(Object.keys(changes).toSorted()).toEqual(leaves(values).toSorted());
+    const plain = await template("--values", full, "--api-versions", POD_MONITOR);
     for (const [path, { to, besides = [] }] of Object.entries(changes)) {
-      const base = ["--values", full, ...besides.flatMap((setting) => ["--set-json", setting])];
-      const [before, after] = await Promise.all([template(...base), template(...base, "--set-json", `${path}=${to}`)]);
+      const base = [
+        "--values",
+        full,
+        "--api-versions",
+        POD_MONITOR,
+        ...besides.flatMap((setting) => ["--set-json", setting]),
+      ];
+      const [before, after] = await Promise.all([
+        besides.length === 0 ? plain : template(...base),
+        template(...base, "--set-json", `${path}=${to}`),
+      ]);
       expect({ path, changed: before !== after }).toEqual({ path, changed: true });
     }
   }, 60_000);
@@ -146,6 +239,9 @@ describe("the chart", () => {
     "rbac.",
     "resources.",
     "podDisruptionBudget.",
+    "caBundle.",
+    "networkPolicy.",
+    "podMonitor.",
     "defaultRequests.",
   ])("refuses a value that it does not know: %sunknown", async (prefix) => {
     await expect(template("--set", `${prefix}unknown=1`)).rejects.toThrow(
@@ -153,11 +249,52 @@ describe("the chart", () => {
     );
   });
 
-  it("refuses a log level, a digest and a request that cannot be", async () => {
+  it("refuses what cannot be: a log level, a digest, a request, a port, a peer, an interval", async () => {
     await expect(template("--set", "logLevel=loud")).rejects.toThrow(/logLevel/);
     await expect(template("--set", "image.digest=abc")).rejects.toThrow(/digest/);
     await expect(template("--set", "defaultRequests.cpu=much")).rejects.toThrow(/cpu/);
+    await expect(template("--set", "networkPolicy.apiServerPorts={https}")).rejects.toThrow(/apiServerPorts/);
+    await expect(template("--set-json", 'networkPolicy.metricsFrom=[{"pods": {}}]')).rejects.toThrow(/metricsFrom/);
+    await expect(template("--set", "podMonitor.interval=often")).rejects.toThrow(/interval/);
   });
+
+  it("lets only the operator ask how a model's pods do, everybody ask for predictions, and the pods call nobody", async () => {
+    const set = ["--set", "networkPolicy.enabled=true,watchNamespaces={team-a,team-b}"];
+    const all = manifests(await template(...set)).filter(({ kind }) => kind === "NetworkPolicy") as Policy[];
+    const [operator, ...models] = all;
+    const operatorLabels = operator?.spec.podSelector.matchLabels;
+    expect(operatorLabels).toEqual(labelsOf(manifests(await template(...set)), "Deployment"));
+    expect(models.map(({ metadata }) => metadata.namespace)).toEqual(["team-a", "team-b"]);
+    for (const { spec } of models) {
+      expect(spec.podSelector).toEqual({ matchLabels: { [LABELS.name]: "modelwright-runtime" } });
+      const namespaceSelector = { matchLabels: { "kubernetes.io/metadata.name": "modelwright-system" } };
+      expect(spec.ingress).toEqual([
+        {
+          from: [{ namespaceSelector, podSelector: { matchLabels: operatorLabels } }],
+          ports: [{ protocol: "TCP", port: PORTS.management }],
+        },
+        { ports: [{ protocol: "TCP", port: PORTS.http }] },
+      ]);
+      expect(spec.egress).toEqual([]);
+    }
+  });
+
+  it("makes PodMonitors where their kind exists, and says so where it does not", async () => {
+    const namespace = await server.namespace("chart");
+    const asked = ["--set", "podMonitor.enabled=true,crds.enabled=false"];
+    const install = () => helm("upgrade", "--install", "models", chart, "--namespace", namespace, ...asked);
+    expect(await install()).toContain("this cluster has no kind PodMonitor");
+    await kubectl(["apply", "--filename=-"], podMonitors);
+    await kubectl(["wait", "--for=condition=Established", "crd", "podmonitors.monitoring.coreos.com"]);
+    expect(await install()).not.toContain("no kind PodMonitor");
+    const made = await kubectl(["get", "podmonitors", "--namespace", namespace, "--output=name"]);
+    expect(made.trim().split("\n")).toHaveLength(2);
+    const args = [...asked, "--api-versions", POD_MONITOR, "--namespace", namespace];
+    const items = manifests(await template(...args)).filter(({ kind }) => kind === "PodMonitor");
+    const list = { apiVersion: "v1", kind: "List", items };
+    await kubectl(["apply", "--dry-run=server", "--validate=strict", "--filename=-"], list);
+    await helm("uninstall", "models", "--namespace", namespace);
+  }, 60_000);
 
   it("installs and upgrades the three kinds, and leaves them when it is uninstalled", async () => {
     const namespace = await server.namespace("chart");

@@ -8,11 +8,15 @@ app.kubernetes.io/name: modelwright-operator
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{- /* Nothing in them changes with the version: an upgrade writes the operator's Deployment and what really changed. */ -}}
 {{- define "modelwright.labels" -}}
 {{ include "modelwright.selector" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: modelwright
 app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "modelwright.versionLabels" -}}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
@@ -27,6 +31,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- with .image -}}
 {{ with .registry }}{{ trimSuffix "/" . }}/{{ end }}{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.version }}{{ end }}
 {{- end }}
+{{- end }}
+
+{{- /* The namespaces whose NetworkPolicies are part of the release, as a JSON list. */ -}}
+{{- define "modelwright.modelNamespaces" -}}
+{{ .Values.networkPolicy.modelNamespaces | default .Values.watchNamespaces | toJson }}
 {{- end }}
 
 {{- define "modelwright.containerSecurity" -}}
