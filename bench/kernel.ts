@@ -105,6 +105,7 @@ async function compareLists(kubeconfig: string, namespace: string) {
     line(`list ${LISTED} objects: ms`, "milliseconds", 0),
     line("  event loop late, p99 ms", "delayP99", 1),
     line("  event loop late, at most ms", "delayMax", 1),
+    line("  event loop held, at most processor ms", "hold", 1),
     line("  RSS grows, MiB", "rss", 1),
     line("  heap grows, MiB", "heap", 1),
   ];

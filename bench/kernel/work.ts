@@ -24,6 +24,8 @@ export interface ListResult {
   /** Of the event loop, milliseconds. */
   readonly delayP99: number;
   readonly delayMax: number;
+  /** Longest hold of the event loop in milliseconds of processor time, which a busy machine does not lengthen. */
+  readonly hold: number;
   /** MiB more than before, after a garbage collection. */
   readonly rss: number;
   readonly heap: number;
@@ -47,12 +49,14 @@ async function measureList(order: Order): Promise<ListResult> {
   const before = process.memoryUsage();
   const delay = monitorEventLoopDelay({ resolution: 1 });
   delay.enable();
+  const holds = watchHolds();
   const started = performance.now();
   const follower = await list();
   const milliseconds = performance.now() - started;
   // The last block counts only once a timer has been late.
   await new Promise((resolve) => setTimeout(resolve, 5));
   delay.disable();
+  const hold = holds.stop();
   collectGarbage();
   const after = process.memoryUsage();
   const held = follower.held();
@@ -62,9 +66,30 @@ async function measureList(order: Order): Promise<ListResult> {
     milliseconds,
     delayP99: delay.percentile(99) / 1e6,
     delayMax: delay.max / 1e6,
+    hold,
     rss: (after.rss - before.rss) / MIB,
     heap: (after.heapUsed - before.heapUsed) / MIB,
   };
+}
+
+function threadMilliseconds(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1000;
+}
+
+function watchHolds() {
+  let last = threadMilliseconds();
+  let longest = 0;
+  const timer = setInterval(() => {
+    const now = threadMilliseconds();
+    longest = Math.max(longest, now - last);
+    last = now;
+  }, 1);
+  const stop = () => {
+    clearInterval(timer);
+    return longest;
+  };
+  return { stop };
 }
 
 interface Held {

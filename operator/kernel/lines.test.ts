@@ -26,6 +26,18 @@ describe("lines of a stream", () => {
     );
   });
 
+  it("let others have their turn, however many there are in one chunk", async () => {
+    let turns = 0;
+    const count = setInterval(() => turns++, 1);
+    for await (const _ of lines(inChunks(Buffer.from("line\n".repeat(30)), []))) {
+      const until = performance.now() + 1;
+      while (performance.now() < until);
+    }
+    clearInterval(count);
+    // Thirty milliseconds of work, in slices of five.
+    expect(turns).toBeGreaterThanOrEqual(3);
+  });
+
   it("leave out a last one without an end, as its sender was cut off", async () => {
     expect(await read(inChunks(Buffer.from('{"a":1}\n\n{"b'), []))).toEqual(['{"a":1}']);
   });
