@@ -62,6 +62,29 @@ export const Output = z
   })
   .meta({ description: "Where the artefact goes: a folder for each run is made below it" });
 
+/** When a training's state is saved; no part of the result. */
+export const Checkpoint = withRule(
+  z
+    .strictObject({
+      everyEpochs: z.int().min(1).max(100000).optional().meta({
+        description: "Saves after this many epochs; 1 where everySteps is not set either",
+      }),
+      everySteps: z.int().min(1).max(1000000000).optional().meta({ description: "Saves after this many steps" }),
+      keep: z.int().min(1).max(10).default(2).meta({
+        description: "How many are kept; when the newest is damaged, the one before it is taken",
+      }),
+    })
+    .meta({
+      description:
+        "When the training's state is saved beside the artefact. A pod that takes over continues from the newest one; when a pod is told to stop, it saves its state besides",
+    }),
+  {
+    rule: "!has(self.everyEpochs) || !has(self.everySteps)",
+    message: "only one of everyEpochs and everySteps may be set; remove the other",
+    holds: ({ everyEpochs, everySteps }) => everyEpochs === undefined || everySteps === undefined,
+  },
+);
+
 /** How the pods of a job are run and retried; no part of the result. */
 export const jobShape = {
   runtime: Runtime.prefault({}),
@@ -84,7 +107,9 @@ export const jobShape = {
 };
 
 const Spec = withRule(
-  z.strictObject({ ...trainingShape, output: Output, ...jobShape }).meta({ description: "The training" }),
+  z
+    .strictObject({ ...trainingShape, output: Output, checkpoint: Checkpoint.prefault({}), ...jobShape })
+    .meta({ description: "The training" }),
   {
     rule: "self.loss != 'categoricalCrossentropy' || (has(self.preprocessing) && self.preprocessing.exists(step, has(step.oneHot)))",
     message:
@@ -124,6 +149,15 @@ export const jobStatusShape = {
   lastFailure: LastFailure.optional(),
 };
 
+const position = (description: string) =>
+  z
+    .strictObject({
+      epoch: z.int().min(0).meta({ description: "Finished epochs" }),
+      step: z.int().min(0).meta({ description: "Finished steps of all epochs" }),
+      time: Time,
+    })
+    .meta({ description });
+
 const metricValues = z.record(z.string(), z.number()).meta({ maxProperties: 16 });
 
 const Status = z
@@ -137,6 +171,8 @@ const Status = z
       .optional()
       .meta({ description: "Metrics of the last epoch; validation ones begin with val_" }),
     evaluation: metricValues.optional().meta({ description: "Loss and metrics on dataset.test" }),
+    checkpoint: position("The newest saved state").optional(),
+    resumed: position("The saved state from which the last pod continued, and when").optional(),
   })
   .meta({ description: "What is known of the training" });
 
@@ -164,4 +200,5 @@ export const TrainingJob: Crd = {
 export type TrainingJobSpec = z.output<typeof Spec>;
 export type TrainingJobStatus = z.output<typeof Status>;
 export type TrainingJob = Resource<"TrainingJob", TrainingJobSpec, TrainingJobStatus>;
+export type Checkpoint = z.output<typeof Checkpoint>;
 export type JobState = z.output<typeof JobState>;

@@ -151,7 +151,7 @@ it("a missed goal fails with 78 and the artefact is there all the same; KeepBest
   }
 }, 180_000);
 
-it("ends at once with 143 on SIGTERM, says so to Kubernetes, and leaves no artefact", async () => {
+it("saves its state on SIGTERM, ends with 143, says so to Kubernetes, and goes on from there", async () => {
   const training = await manifest("training-job.yaml", "terminated", { runtime: wasm, epochs: 5000 });
   const message = join(root, "terminated.json");
   const args = [MAIN, "train", "-f", training, "--volumes", volumes, "--termination-message", message];
@@ -165,8 +165,27 @@ it("ends at once with 143 on SIGTERM, says so to Kubernetes, and leaves no artef
   expect(await code).toBe(143);
   expect(performance.now() - start).toBeLessThan(3000);
   const progress = Progress.parse(JSON.parse(await readFile(message, "utf8")));
-  expect(progress.failure).toMatchObject({ reason: "Terminated", exitCode: 143 });
-  await expect(artefactOf("terminated")).rejects.toThrow(/ENOENT/);
+  if (progress.kind !== "TrainingProgress") throw new Error("it trained");
+  const { step, checkpoint, failure } = progress;
+  expect(failure).toMatchObject({
+    reason: "Terminated",
+    exitCode: 143,
+    message: expect.stringContaining(`step ${step} `),
+  });
+  expect(checkpoint?.step).toBe(step);
+  const [saved, ...artefacts] = await readdir(join(volumes, "models", "terminated"));
+  expect(saved).toMatch(/^\.terminated-.*\.checkpoints$/);
+  expect(artefacts).toEqual([]);
+
+  const again = spawn(process.execPath, args, { env, stdio: ["ignore", "pipe", "ignore"] });
+  const ended = new Promise((resolve) => again.once("exit", resolve));
+  await new Promise<void>((resolve) => {
+    again.stdout.on("data", (data: Buffer) => data.toString().includes("goes on") && resolve());
+  });
+  again.kill("SIGTERM");
+  expect(await ended).toBe(143);
+  const next = Progress.parse(JSON.parse(await readFile(message, "utf8")));
+  expect(next).toMatchObject({ resumed: { step } });
 }, 120_000);
 
 it("answers for a pod's run while it computes", async () => {

@@ -1,8 +1,10 @@
 /** The process that computes a run: gets it from the parent, and sends back where it stands. */
+import { EXIT } from "../crds/contract/exit-code.ts";
 import type { Failure as FailureReport, Progress } from "../crds/contract/progress.ts";
 import type { OptimizationRun, TrainingRun } from "../crds/contract/run.ts";
 import { onParentMessage, sendToParent } from "./engine/child.ts";
 import { asFailure } from "./failure.ts";
+import { Interruption } from "./interruption.ts";
 import { optimize } from "./optimization/run.ts";
 import { train } from "./training/run.ts";
 import type { Surroundings } from "./work.ts";
@@ -19,12 +21,12 @@ export type WorkerMessage =
 
 const MESSAGE_LIMIT = 1024;
 
-async function work({ run, surroundings }: Assignment): Promise<WorkerMessage> {
+async function work({ run, surroundings }: Assignment, interruption: Interruption): Promise<WorkerMessage> {
   const onProgress = (progress: Progress) => void sendToParent({ type: "progress", progress } satisfies WorkerMessage);
   try {
     const progress =
       run.kind === "TrainingRun"
-        ? await train(run, surroundings, onProgress)
+        ? await train(run, surroundings, onProgress, interruption)
         : await optimize(run, surroundings, onProgress);
     return { type: "done", progress };
   } catch (error) {
@@ -35,9 +37,14 @@ async function work({ run, surroundings }: Assignment): Promise<WorkerMessage> {
   }
 }
 
+const interruption = new Interruption(() => process.exit(EXIT.terminated));
+process.on("SIGTERM", () => interruption.request());
+// A terminal sends it to this process too; the parent passes on what is meant.
+process.on("SIGINT", () => undefined);
+
 onParentMessage((message) => {
   // The parent is this program.
-  void work(message as Assignment)
+  void work(message as Assignment, interruption)
     .then(sendToParent)
     .then(() => process.exit());
 });

@@ -31,6 +31,15 @@ const jobCommon = {
   adopted: z.boolean().optional(),
 };
 
+/** A moment of a training. */
+const Position = z.strictObject({
+  /** Finished epochs. */
+  epoch: z.int().min(0),
+  /** Finished steps of all epochs. */
+  step: z.int().min(0),
+  time: z.iso.datetime().max(32),
+});
+
 export const TrainingProgress = z.strictObject({
   kind: z.literal("TrainingProgress"),
   ...jobCommon,
@@ -40,6 +49,10 @@ export const TrainingProgress = z.strictObject({
   loss: z.number().optional(),
   metrics: numbers.optional(),
   evaluation: numbers.optional(),
+  /** The newest saved state. */
+  checkpoint: Position.optional(),
+  /** The saved state from which this process continued, and when. */
+  resumed: Position.optional(),
 });
 
 export const OptimizationProgress = z.strictObject({
@@ -69,6 +82,7 @@ export const ServingProgress = z.strictObject({
 export const Progress = z.discriminatedUnion("kind", [TrainingProgress, OptimizationProgress, ServingProgress]);
 
 export type Failure = z.output<typeof Failure>;
+export type Position = z.output<typeof Position>;
 export type TrainingProgress = z.output<typeof TrainingProgress>;
 export type OptimizationProgress = z.output<typeof OptimizationProgress>;
 export type ServingProgress = z.output<typeof ServingProgress>;

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { type Gpu, Runtime, Uri } from "../common.ts";
 import type { ModelDeployment } from "../model-deployment.ts";
 import { type OptimizationJob, optimizationShape } from "../optimization-job.ts";
-import { type TrainingJob, trainingShape } from "../training-job.ts";
+import { Checkpoint, type TrainingJob, trainingShape } from "../training-job.ts";
 import { shortHash } from "./canonical.ts";
 
 const Identity = z.strictObject({
@@ -36,6 +36,7 @@ export const TrainingRun = z.strictObject({
   job: Identity,
   compute: Compute,
   training: z.strictObject(trainingShape),
+  checkpoint: Checkpoint,
   output: RunOutput,
 });
 
@@ -95,6 +96,7 @@ export function trainingRun(job: TrainingJob): TrainingRun {
     job: id,
     compute: compute(job.spec.runtime.engine, job.spec.gpu),
     training,
+    checkpoint: job.spec.checkpoint,
     output: runOutput(job.spec.output, id.run),
   };
 }

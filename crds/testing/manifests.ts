@@ -52,6 +52,19 @@ export interface WrongManifest {
 
 export const WRONG: readonly WrongManifest[] = [
   {
+    what: "two periods of checkpoints",
+    kind: "TrainingJob",
+    spec: { checkpoint: { everyEpochs: 1, everySteps: 500 } },
+    field: "spec.checkpoint",
+    says: "only one of everyEpochs and everySteps may be set; remove the other",
+  },
+  {
+    what: "no checkpoint to keep",
+    kind: "TrainingJob",
+    spec: { checkpoint: { keep: 0 } },
+    field: "spec.checkpoint.keep",
+  },
+  {
     what: "two sources of the model",
     kind: "ModelDeployment",
     spec: { model: { uri: "pvc://models/a", from: { kind: "TrainingJob", name: "digits" } } },

@@ -35,6 +35,14 @@ it("shows a line for each epoch where lines stay", () => {
   expect(lines).toEqual(["epoch 1/2  loss 0.1235  accuracy 0.9  7 s left", "epoch 2/2  loss 0.1235  accuracy 0.9"]);
 });
 
+it.each([false, true])("says once from where a training goes on (on a terminal: %s)", (terminal) => {
+  const { drawn, lines, screen } = shown(terminal);
+  const resumed = { epoch: 1, step: 3, time: "2026-01-01T00:00:00Z" };
+  for (const step of [4, 5]) screen.show({ ...training, resumed, step });
+  const all = [...lines, ...drawn].filter((text) => text.includes("goes on from epoch 1, step 3"));
+  expect(all.length).toBe(1);
+});
+
 it("redraws a bar on a terminal", () => {
   const { drawn, lines, screen } = shown(true);
   screen.show(training);

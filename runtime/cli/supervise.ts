@@ -15,7 +15,7 @@ export interface Supervised {
   progress: () => Progress;
   /** Does its process live? */
   live: () => boolean;
-  /** Ends it at once. */
+  /** Has it save its state, if it can, and end. */
   terminate: () => void;
   /** The end; never rejects. */
   finished: Promise<{ progress: Progress; exitCode: ExitCode }>;
@@ -45,6 +45,18 @@ function failed(
   return { progress: { ...progress, state: "Failed", failure }, exitCode };
 }
 
+/** Kubernetes kills a pod 30 seconds after it asked it to end, if nothing else is said. */
+const TERMINATION_MILLISECONDS = 20_000;
+
+function terminated(progress: Progress): Failure {
+  const { checkpoint } = progress.kind === "TrainingProgress" ? progress : {};
+  const next =
+    checkpoint === undefined
+      ? "it starts again when it is run again"
+      : `it goes on from epoch ${checkpoint.epoch}, step ${checkpoint.step} when it is run again`;
+  return new Failure("Terminated", `The run was asked to end; ${next}`);
+}
+
 /** Starts the run. `onProgress` hears each change. */
 export function supervise(
   run: JobRun,
@@ -54,7 +66,7 @@ export function supervise(
   const child = startChild<Assignment, WorkerMessage>(moduleBeside(import.meta.url, "../worker"));
   let progress: Progress = initialProgress(run);
   let last: WorkerMessage | undefined;
-  let terminated = false;
+  let killer: NodeJS.Timeout | undefined;
   let live = true;
   child.onMessage((message) => {
     last = message;
@@ -65,12 +77,9 @@ export function supervise(
   child.send({ run, surroundings });
   const finished = child.exited.then((exit) => {
     live = false;
+    clearTimeout(killer);
     if (last?.type === "done") return { progress, exitCode: EXIT.done };
-    if (terminated)
-      return failed(
-        progress,
-        new Failure("Terminated", "The run was asked to end; it starts again when it is run again"),
-      );
+    if (killer !== undefined) return failed(progress, terminated(progress));
     const { failure } = last?.type === "failed" ? last : { failure: undefined };
     if (failure === undefined) return failed(progress, crashOf(exit));
     return failed(progress, new Failure(failure.reason, failure.message));
@@ -79,7 +88,7 @@ export function supervise(
     progress: () => progress,
     live: () => live,
     terminate() {
-      terminated = true;
+      killer ??= setTimeout(() => child.kill("SIGKILL"), TERMINATION_MILLISECONDS);
       child.kill("SIGTERM");
     },
     finished,

@@ -8,10 +8,10 @@ export interface Batch {
   count: number;
 }
 
-/** Batches of `size` examples in the given order; the last may be smaller. */
-export function* batchesOf(dataset: Dataset, size: number, order?: Uint32Array): Generator<Batch> {
+/** Batches of `size` examples in the given order, from the batch `first` on; the last may be smaller. */
+export function* batchesOf(dataset: Dataset, size: number, order?: Uint32Array, first = 0): Generator<Batch> {
   const width = sizeOf(dataset.exampleShape);
-  for (let start = 0; start < dataset.count; start += size) {
+  for (let start = first * size; start < dataset.count; start += size) {
     const count = Math.min(size, dataset.count - start);
     const features = new Float32Array(count * width);
     const labels = new Float32Array(count);

@@ -13,11 +13,11 @@ export interface AdamSettings {
 export function adam(tf: Tf, { learningRate, beta1, beta2, epsilon }: AdamSettings): Optimizer {
   const means = slots(tf);
   const variances = slots(tf);
-  let step = 0;
   return {
-    apply(gradients) {
-      step += 1;
-      const rate = (learningRate * Math.sqrt(1 - beta2 ** step)) / (1 - beta1 ** step);
+    slots: [means, variances],
+    apply(gradients, step) {
+      const t = step + 1;
+      const rate = (learningRate * Math.sqrt(1 - beta2 ** t)) / (1 - beta1 ** t);
       tf.tidy(() => {
         for (const { variable, gradient } of gradients) {
           const mean = means.of(variable);

@@ -1,7 +1,19 @@
+/** What averages are made of; plain data. */
+export interface Sums {
+  sums: Record<string, number>;
+  count: number;
+}
+
 /** Means over examples, from means over batches of different sizes. */
 export class Averages {
-  readonly #sums = new Map<string, number>();
-  #count = 0;
+  readonly #sums: Map<string, number>;
+  #count: number;
+
+  /** Goes on from `sums`. */
+  constructor({ sums, count }: Sums = { sums: {}, count: 0 }) {
+    this.#sums = new Map(Object.entries(sums));
+    this.#count = count;
+  }
 
   add(values: Readonly<Record<string, number>>, count: number): void {
     for (const [name, value] of Object.entries(values)) {
@@ -12,5 +24,9 @@ export class Averages {
 
   values(): Record<string, number> {
     return Object.fromEntries([...this.#sums].map(([name, sum]) => [name, sum / this.#count]));
+  }
+
+  sums(): Sums {
+    return { sums: Object.fromEntries(this.#sums), count: this.#count };
   }
 }

@@ -13,12 +13,13 @@ const BATCH = 256;
 
 const numberOf = (scalar: Scalar) => scalar.dataSync()[0] ?? NaN;
 
-/** Means over all examples: `loss` and each metric. */
+/** Means over all examples: `loss` and each metric. Throws the signal's reason once it is aborted. */
 export async function evaluate(
   tf: Tf,
   model: LayersModel,
   objective: Objective,
   dataset: Dataset,
+  signal?: AbortSignal,
 ): Promise<Record<string, number>> {
   const averages = new Averages();
   for (const batch of batchesOf(dataset, BATCH)) {
@@ -35,6 +36,7 @@ export async function evaluate(
     });
     averages.add(values, batch.count);
     await breathe();
+    signal?.throwIfAborted();
   }
   return averages.values();
 }

@@ -97,7 +97,7 @@ describe.each(["TensorFlow", "Wasm"] as const)("Training on %s", (engine) => {
   it("stops when the loss is not finite any more, and names the remedy", async () => {
     const model = buildModel(tf, declared, [2], 1);
     const options = { model, objective: objectiveOf(declared), train: plane(8), epochs: 1, batchSize: 4, seed: 1 };
-    const step = { run: () => ({ loss: NaN }), dispose: () => undefined };
+    const step = { run: () => ({ loss: NaN }), read: () => [], write: () => undefined, dispose: () => undefined };
     const loop = trainLoop(tf, { ...options, step, clock: () => 0, onState: () => undefined });
     await expect(loop).rejects.toThrow(/not finite any more in epoch 1, step 1; lower the learning rate/);
     await expect(loop).rejects.toMatchObject({ reason: "InvalidSpec", exitCode: 64 });

@@ -9,6 +9,7 @@ import { Averages } from "./averages.ts";
 import { breathe } from "./breathe.ts";
 import { evaluate } from "./evaluate.ts";
 import type { Objective } from "./objective.ts";
+import { type Position, START } from "./position.ts";
 import type { TrainStep } from "./train-step.ts";
 
 export interface LoopState {
@@ -36,8 +37,14 @@ export interface LoopOptions {
   seed: number;
   /** Milliseconds. */
   clock: () => number;
-  /** After each step and each epoch. */
+  /** After each step and each epoch, and at the start where it goes on. */
   onState: (state: LoopState) => void;
+  /** Where a former process stopped; what `step` depends on has been put back. */
+  from?: Position | undefined;
+  /** After each step and each epoch; the next waits for it, and what it throws ends the loop. */
+  onPosition?: ((position: Position) => Promise<void>) | undefined;
+  /** Ends validation. */
+  signal?: AbortSignal | undefined;
 }
 
 function checkFinite(values: Record<string, number>, epoch: number, step: number): void {
@@ -50,38 +57,52 @@ function checkFinite(values: Record<string, number>, epoch: number, step: number
 
 async function validationMetrics(
   tf: Tf,
-  { model, objective, validation }: LoopOptions,
+  { model, objective, validation, signal }: LoopOptions,
 ): Promise<Record<string, number>> {
   if (validation === undefined) return {};
-  const values = await evaluate(tf, model, objective, validation);
+  const values = await evaluate(tf, model, objective, validation, signal);
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [`val_${name}`, value]));
+}
+
+/** Tells where the loop stands, and how long the rest takes at the pace of this process. */
+function stateTeller({ train, epochs, batchSize, clock, from = START }: LoopOptions) {
+  const steps = epochs * batchCount(train, batchSize);
+  const start = clock();
+  return ({ epoch, step, running, finished }: Position): LoopState => {
+    const done = step - from.step;
+    const etaSeconds = done === 0 ? 0 : ((clock() - start) / 1000 / done) * (steps - step);
+    const values = epoch === 0 ? new Averages(running).values() : finished;
+    const { loss = NaN, ...metrics } = values;
+    return { epoch, epochs, step, steps, loss, metrics, etaSeconds };
+  };
 }
 
 /** Trains `options.model` in place. Throws Failure InvalidSpec when the loss is not finite. */
 export async function trainLoop(tf: Tf, options: LoopOptions): Promise<LoopState> {
-  const { step, train, epochs, batchSize, seed, clock, onState } = options;
-  const steps = epochs * batchCount(train, batchSize);
-  const start = clock();
-  let state: LoopState = { epoch: 0, epochs, step: 0, steps, loss: NaN, metrics: {}, etaSeconds: 0 };
-  const advance = (change: Partial<LoopState>) => {
-    const done = change.step ?? state.step;
-    const etaSeconds = done === 0 ? 0 : ((clock() - start) / 1000 / done) * (steps - done);
-    state = { ...state, ...change, etaSeconds };
+  const { step, train, epochs, batchSize, seed, from = START, onState, onPosition } = options;
+  const stateAt = stateTeller(options);
+  let position = from;
+  let state = stateAt(from);
+  if (from !== START) onState(state);
+  const advance = async (change: Partial<Position>) => {
+    position = { ...position, ...change };
+    state = stateAt(position);
     onState(state);
+    await breathe();
+    await onPosition?.(position);
   };
-  for (let epoch = 0; epoch < epochs; epoch += 1) {
-    const averages = new Averages();
+  while (position.epoch < epochs) {
+    const { epoch } = position;
+    const averages = new Averages(position.running);
     const order = new Random(seed, "order", epoch).permutation(train.count);
-    for (const batch of batchesOf(train, batchSize, order)) {
-      const values = step.run(batch, state.step);
-      checkFinite(values, epoch, state.step);
+    for (const batch of batchesOf(train, batchSize, order, position.batch)) {
+      const values = step.run(batch, position.step);
+      checkFinite(values, epoch, position.step);
       averages.add(values, batch.count);
-      const { loss = NaN, ...metrics } = epoch === 0 ? averages.values() : { loss: state.loss, ...state.metrics };
-      advance({ step: state.step + 1, loss, metrics });
-      await breathe();
+      await advance({ batch: position.batch + 1, step: position.step + 1, running: averages.sums() });
     }
-    const { loss = NaN, ...metrics } = averages.values();
-    advance({ epoch: epoch + 1, loss, metrics: { ...metrics, ...(await validationMetrics(tf, options)) } });
+    const finished = { ...averages.values(), ...(await validationMetrics(tf, options)) };
+    await advance({ epoch: epoch + 1, batch: 0, running: START.running, finished });
   }
   return state;
 }

@@ -22,9 +22,9 @@ describe.each(["TensorFlow", "Wasm"] as const)("Optimizers on %s step as those o
     const optimizer = optimizerOf(tf, declaration);
     const variable = tf.variable(tf.tensor1d(start));
     const before = tf.memory().numTensors;
-    const values = gradients.map((gradient) => {
+    const values = gradients.map((gradient, step) => {
       const tensor = tf.tensor1d(gradient);
-      optimizer.apply([{ variable, gradient: tensor }]);
+      optimizer.apply([{ variable, gradient: tensor }], step);
       tensor.dispose();
       return Array.from(variable.dataSync());
     });

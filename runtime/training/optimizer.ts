@@ -5,6 +5,7 @@ import { only } from "../../crds/schema.ts";
 import type { Tf } from "../engine/backend.ts";
 import { adam } from "./adam.ts";
 import { sgd } from "./sgd.ts";
+import type { Slots } from "./slots.ts";
 
 export interface Gradient {
   variable: Variable;
@@ -12,8 +13,10 @@ export interface Gradient {
 }
 
 export interface Optimizer {
-  /** Changes the variables. The same variables, in the same order, in each step. */
-  apply(gradients: readonly Gradient[]): void;
+  /** Changes the variables. The same variables, in the same order, in each step; `step` counts from 0. */
+  apply(gradients: readonly Gradient[], step: number): void;
+  /** All that it remembers from one step to the next, in a fixed order. */
+  slots: readonly Slots[];
   dispose(): void;
 }
 

@@ -2,32 +2,39 @@
 import type { LayersModel } from "@tensorflow/tfjs";
 import type { TrainingProgress } from "../../crds/contract/progress.ts";
 import type { TrainingRun } from "../../crds/contract/run.ts";
-import type { Backend } from "../engine/backend.ts";
+import type { Backend, Tf } from "../engine/backend.ts";
 import { signatureOf } from "../formats/signature.ts";
 import { saveLayersModel } from "../formats/tfjs-layers.ts";
+import { systemCode } from "../failure.ts";
 import { type Reporter, reporter } from "../reporter.ts";
+import type { Interruption } from "../interruption.ts";
 import type { Artefact } from "../store/artefact.ts";
 import { type ArtefactDescription, findFinished, writeArtefact } from "../store/artefact-writer.ts";
+import { CheckpointStore, removeCheckpoints } from "../store/checkpoint-store.ts";
 import { resolveUri } from "../store/uri.ts";
 import { type Surroundings, artefactStatus, openEngine, softwareOf } from "../work.ts";
+import { Checkpoints, type Saved } from "./checkpoint.ts";
 import { type Datasets, loadDatasets } from "./datasets.ts";
 import { evaluate } from "./evaluate.ts";
 import { buildModel, checkModel, objectiveOf } from "./layers.ts";
-import { trainLoop } from "./loop.ts";
+import { type LoopState, trainLoop } from "./loop.ts";
 import { type Objective, checkLabels } from "./objective.ts";
-import { opByOpStep } from "./train-step.ts";
+import type { Position } from "./position.ts";
+import { type TrainStep, opByOpStep } from "./train-step.ts";
 
 interface Trained {
   model: LayersModel;
   objective: Objective;
   datasets: Datasets;
+  /** Loss and metrics on the test data. */
+  evaluation?: Record<string, number>;
 }
 
 type Report = Reporter<TrainingProgress>;
 
-async function fit(backend: Backend, run: TrainingRun, volumes: string, report: Report): Promise<Trained> {
-  const { tf } = backend;
-  const { dataset, optimizer, epochs, batchSize, seed } = run.training;
+/** The model as it begins, and the data. */
+async function prepare(tf: Tf, run: TrainingRun, volumes: string): Promise<Trained> {
+  const { dataset, seed } = run.training;
   const objective = objectiveOf(run.training);
   const datasets = await loadDatasets(dataset, volumes, seed);
   const { train, validation, test } = datasets;
@@ -35,44 +42,92 @@ async function fit(backend: Backend, run: TrainingRun, volumes: string, report: 
   for (const part of [train, validation, test]) {
     if (part !== undefined) checkLabels(objective, output.size, part);
   }
-  const model = buildModel(tf, run.training, train.exampleShape, seed);
-  const step = opByOpStep(tf, { model, objective, optimizer, seed });
-  report.update({ state: "Training" });
-  await trainLoop(tf, {
-    model,
-    objective,
-    step,
-    train,
-    validation,
-    epochs,
-    batchSize,
-    seed,
-    clock: () => performance.now(),
-    onState: (state) => {
-      const { epoch, loss, metrics } = state;
-      const progressPercent = Math.min(99, Math.floor((100 * state.step) / state.steps));
-      const change = {
-        epoch,
-        step: state.step,
-        loss,
-        metrics,
-        progressPercent,
-        etaSeconds: Math.ceil(state.etaSeconds),
-      };
-      report.update(change, epoch !== report.current().epoch);
-    },
-  });
-  step.dispose();
-  return { model, objective, datasets };
+  return { model: buildModel(tf, run.training, train.exampleShape, seed), objective, datasets };
 }
 
-function describe(
+/** The moment of a position, for progress. */
+const momentOf = ({ epoch, step }: Position, time: string) => ({ epoch, step, time });
+
+function resumedAt({ position, savedAt }: Saved) {
+  const resumed = momentOf(position, new Date().toISOString());
+  return { resumed, checkpoint: momentOf(position, savedAt) };
+}
+
+function checkpointsOf(
   run: TrainingRun,
   backend: Backend,
-  trained: Trained,
-  evaluation: Record<string, number> | undefined,
-) {
-  const { model, objective, datasets } = trained;
+  { store, step, datasets }: { store: CheckpointStore; step: TrainStep; datasets: Datasets },
+  report: Report,
+): Checkpoints {
+  return new Checkpoints({
+    store,
+    policy: run.checkpoint,
+    specHash: run.job.specHash,
+    dataset: datasets.digest,
+    software: softwareOf(backend),
+    step,
+    now: () => new Date(),
+    onSaved: ({ position, savedAt }) => report.update({ checkpoint: momentOf(position, savedAt) }),
+    warn: (message) => console.warn(message),
+  });
+}
+
+function onState(report: Report): (state: LoopState) => void {
+  return ({ epoch, step, steps, loss, metrics, etaSeconds }) => {
+    const progressPercent = Math.min(99, Math.floor((100 * step) / steps));
+    const change = { epoch, step, loss, metrics, progressPercent, etaSeconds: Math.ceil(etaSeconds) };
+    report.update(change, epoch !== report.current().epoch);
+  };
+}
+
+/** Trains and evaluates, from where a former process stopped. When it is interrupted it saves where it stands. */
+async function fit(
+  backend: Backend,
+  run: TrainingRun,
+  prepared: Trained,
+  { store, signal, report }: { store: CheckpointStore; signal: AbortSignal; report: Report },
+): Promise<Trained> {
+  const { tf } = backend;
+  const { model, objective, datasets } = prepared;
+  const { optimizer, epochs, batchSize, seed } = run.training;
+  const { train, validation, test } = datasets;
+  const step = opByOpStep(tf, { model, objective, optimizer, seed });
+  const checkpoints = checkpointsOf(run, backend, { store, step, datasets }, report);
+  const saved = await checkpoints.resume();
+  const from = saved?.position;
+  report.update({ state: "Training", ...(saved === undefined ? {} : resumedAt(saved)) }, saved === undefined);
+  try {
+    await trainLoop(tf, {
+      model,
+      objective,
+      step,
+      train,
+      validation,
+      epochs,
+      batchSize,
+      seed,
+      from,
+      signal,
+      clock: () => performance.now(),
+      onState: onState(report),
+      onPosition: async (position) => {
+        await checkpoints.passed(position);
+        signal.throwIfAborted();
+      },
+    });
+    report.update({ state: "Evaluating" });
+    if (test === undefined) return prepared;
+    return { ...prepared, evaluation: await evaluate(tf, model, objective, test, signal) };
+  } catch (error) {
+    if (error === signal.reason) await checkpoints.save();
+    throw error;
+  } finally {
+    step.dispose();
+  }
+}
+
+function describe(run: TrainingRun, backend: Backend, trained: Trained) {
+  const { model, objective, datasets, evaluation } = trained;
   const { kind, namespace, name, uid, run: id, specHash } = run.job;
   const { licence } = run.output;
   const description: ArtefactDescription = {
@@ -109,14 +164,22 @@ function finished(run: TrainingRun, artefact: Artefact, report: Report): Trainin
   return report.current();
 }
 
+/** The artefact stands without them; what cannot be removed does no harm. */
+async function forgetCheckpoints(folder: string): Promise<void> {
+  await removeCheckpoints(folder).catch((error: unknown) => {
+    console.warn(`Saved states beside ${folder} could not be removed (${systemCode(error) ?? String(error)})`);
+  });
+}
+
 /**
  * Runs the training and writes its artefact; a complete artefact of the same specification is adopted instead.
- * `onProgress` hears where it stands. Throws Failure.
+ * `onProgress` hears where it stands. Throws Failure; Terminated when it is interrupted.
  */
 export async function train(
   run: TrainingRun,
   { volumes, threads }: Surroundings,
   onProgress: (progress: TrainingProgress) => void,
+  interruption: Interruption,
 ): Promise<TrainingProgress> {
   const initial: TrainingProgress = {
     kind: "TrainingProgress",
@@ -133,23 +196,23 @@ export async function train(
   const former = await findFinished(folder, run.job.specHash, uri);
   if (former !== undefined) {
     report.update({ adopted: true }, false);
+    await forgetCheckpoints(folder);
     return finished(run, former, report);
   }
   const backend = await openEngine(run.compute, threads);
   report.update({ engine: backend.engine, device: backend.device });
-  const trained = await fit(backend, run, volumes, report);
-  const { model, objective, datasets } = trained;
-  report.update({ state: "Evaluating" });
-  const evaluation =
-    datasets.test === undefined ? undefined : await evaluate(backend.tf, model, objective, datasets.test);
+  const prepared = await prepare(backend.tf, run, volumes);
+  const store = await CheckpointStore.open(folder, uri);
+  const trained = await fit(backend, run, prepared, { store, signal: interruption.watch(), report });
   report.update({ state: "Uploading" });
   const artefact = await writeArtefact(
     folder,
     async (staging) => {
-      await saveLayersModel(backend.tf, model, staging);
-      return describe(run, backend, trained, evaluation);
+      await saveLayersModel(backend.tf, trained.model, staging);
+      return describe(run, backend, trained);
     },
     { shownAs: uri },
   );
+  await forgetCheckpoints(folder);
   return finished(run, artefact, report);
 }

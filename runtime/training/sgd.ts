@@ -11,6 +11,7 @@ export interface SgdSettings {
 export function sgd(tf: Tf, { learningRate, momentum }: SgdSettings): Optimizer {
   const velocities = slots(tf);
   return {
+    slots: momentum === 0 ? [] : [velocities],
     apply(gradients) {
       tf.tidy(() => {
         for (const { variable, gradient } of gradients) {

@@ -1,0 +1,206 @@
+/**
+ * Saved states of a run, in a hidden folder beside its artefact. A file has a magic number, the length of its header,
+ * the header as JSON, the tensors one after the other, and the sha256 of all that; it becomes visible by a rename.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import { type FileHandle, mkdir, open, readFile, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { z } from "zod";
+import { Failure, systemCode } from "../failure.ts";
+import { sync } from "./files.ts";
+
+export interface StoredCheckpoint<Header> {
+  header: Header;
+  tensors: Float32Array[];
+}
+
+const MAGIC = Buffer.from("MWCHECK1");
+const SHA256_BYTES = 32;
+const HEADER_LIMIT = 16 * 1024 * 1024;
+const PARTIAL = ".partial";
+const WRITER = "writer";
+
+const NAME = /^step-[0-9]{16}$/;
+const nameOf = (step: number) => `step-${String(step).padStart(16, "0")}`;
+
+const Envelope = z.strictObject({
+  /** Values in each tensor. */
+  lengths: z.array(z.int().min(0)),
+  header: z.unknown(),
+});
+
+/** The folder of the saved states of the run whose artefact goes to `dir`. */
+export function checkpointFolder(dir: string): string {
+  return join(dirname(dir), `.${basename(dir)}.checkpoints`);
+}
+
+/** Removes all saved states of the run whose artefact is in `dir`. */
+export async function removeCheckpoints(dir: string): Promise<void> {
+  await rm(checkpointFolder(dir), { recursive: true, force: true });
+}
+
+const bytesOf = (values: Float32Array) => new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+
+async function writeState(path: string, header: unknown, tensors: readonly Float32Array[]): Promise<void> {
+  const json = Buffer.from(JSON.stringify({ lengths: tensors.map(({ length }) => length), header }));
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(json.length);
+  const hash = createHash("sha256");
+  const handle = await open(path, "wx");
+  try {
+    for (const part of [MAGIC, length, json, ...tensors.map(bytesOf)]) {
+      hash.update(part);
+      await writeAll(handle, part);
+    }
+    await writeAll(handle, hash.digest());
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.length;) done += (await handle.write(bytes, done)).bytesWritten;
+}
+
+/** Reads parts of a file in order, and hashes them. */
+class Reader {
+  readonly #handle: FileHandle;
+  readonly #hash = createHash("sha256");
+
+  constructor(handle: FileHandle) {
+    this.#handle = handle;
+  }
+
+  async fill<T extends Uint8Array>(bytes: T): Promise<T> {
+    for (let done = 0; done < bytes.length;) {
+      const { bytesRead } = await this.#handle.read(bytes, done, bytes.length - done);
+      if (bytesRead === 0) throw new RangeError("it is too short");
+      done += bytesRead;
+    }
+    this.#hash.update(bytes);
+    return bytes;
+  }
+
+  sha256(): Buffer {
+    return this.#hash.copy().digest();
+  }
+}
+
+/** Throws when the file is not, to the byte, what was written. */
+async function readState(path: string): Promise<StoredCheckpoint<unknown>> {
+  const { size } = await stat(path);
+  const handle = await open(path, "r");
+  try {
+    const reader = new Reader(handle);
+    if (!(await reader.fill(Buffer.alloc(MAGIC.length))).equals(MAGIC)) throw new TypeError("it is no saved state");
+    const headerBytes = (await reader.fill(Buffer.alloc(4))).readUInt32LE();
+    if (headerBytes > HEADER_LIMIT) throw new RangeError("its header is too long");
+    const json = (await reader.fill(Buffer.alloc(headerBytes))).toString("utf8");
+    const { lengths, header } = Envelope.parse(JSON.parse(json));
+    const values = lengths.reduce((sum, length) => sum + length, 0);
+    if (size !== MAGIC.length + 4 + headerBytes + 4 * values + SHA256_BYTES) throw new RangeError("its size is wrong");
+    const tensors: Float32Array[] = [];
+    for (const length of lengths) {
+      const tensor = new Float32Array(length);
+      await reader.fill(bytesOf(tensor));
+      tensors.push(tensor);
+    }
+    const sha256 = reader.sha256();
+    if (!(await reader.fill(Buffer.alloc(SHA256_BYTES))).equals(sha256)) throw new TypeError("its sha256 is wrong");
+    return { header, tensors };
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Has the newest process that opened a run's saved states take them over: an older one cannot save any more. */
+export class CheckpointStore {
+  readonly #folder: string;
+  readonly #shownAs: string;
+  readonly #token = randomBytes(12).toString("hex");
+
+  private constructor(folder: string, shownAs: string) {
+    this.#folder = folder;
+    this.#shownAs = shownAs;
+  }
+
+  /**
+   * Opens the saved states of the run whose artefact goes to `dir`. `shownAs`: its URI, for messages.
+   * Throws Failure OutputNotWritable.
+   */
+  static async open(dir: string, shownAs = dir): Promise<CheckpointStore> {
+    const folder = checkpointFolder(dir);
+    const store = new CheckpointStore(folder, shownAs);
+    try {
+      await mkdir(folder, { recursive: true });
+      await writeFile(join(folder, WRITER), store.#token);
+      const entries = await readdir(folder);
+      const partial = entries.filter((entry) => entry.endsWith(PARTIAL));
+      await Promise.all(partial.map((entry) => rm(join(folder, entry), { force: true })));
+    } catch (cause) {
+      throw new Failure(
+        "OutputNotWritable",
+        `Cannot save states beside ${shownAs} (${systemCode(cause) ?? "unknown"}); check the volume's space and permissions`,
+        { cause },
+      );
+    }
+    return store;
+  }
+
+  /**
+   * The newest saved state that is whole and from which `accept` makes something. Newer ones are removed, and
+   * `onPassedOver` hears why: `accept` throws an Error that says it.
+   */
+  async newest<T>(
+    accept: (state: StoredCheckpoint<unknown>) => T,
+    onPassedOver: (step: number, why: string) => void,
+  ): Promise<T | undefined> {
+    for (const name of await this.#names()) {
+      try {
+        return accept(await readState(join(this.#folder, name)));
+      } catch (error) {
+        onPassedOver(Number(name.slice("step-".length)), error instanceof Error ? error.message : String(error));
+        await rm(join(this.#folder, name), { force: true });
+      }
+    }
+    return undefined;
+  }
+
+  /**
+   * Saves a state and keeps the `keep` newest ones. One of the same step is replaced.
+   * Throws Failure OutputNotWritable when another process has taken over, and errors of the file system.
+   */
+  async save(step: number, header: unknown, tensors: readonly Float32Array[], keep: number): Promise<void> {
+    await this.#requireOwn();
+    const path = join(this.#folder, nameOf(step));
+    const partial = `${path}.${this.#token}${PARTIAL}`;
+    try {
+      await writeState(partial, header, tensors);
+      await this.#requireOwn();
+      await rename(partial, path);
+      await sync(this.#folder);
+    } catch (error) {
+      await rm(partial, { force: true });
+      throw error;
+    }
+    const old = (await this.#names()).slice(keep);
+    await Promise.all(old.map((name) => rm(join(this.#folder, name), { force: true })));
+  }
+
+  /** Newest first. */
+  async #names(): Promise<string[]> {
+    const entries = await readdir(this.#folder);
+    return entries.filter((entry) => NAME.test(entry)).toSorted((a, b) => (a < b ? 1 : -1));
+  }
+
+  /** What an older process computes is the same, but it may not remove what the newer one relies on. */
+  async #requireOwn(): Promise<void> {
+    const token = await readFile(join(this.#folder, WRITER), "utf8").catch((error: unknown) => {
+      if (systemCode(error) === "ENOENT") return undefined;
+      throw error;
+    });
+    if (token === this.#token) return;
+    throw new Failure("OutputNotWritable", `Another process has taken over the run of ${this.#shownAs}; this one ends`);
+  }
+}
