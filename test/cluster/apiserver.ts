@@ -29,6 +29,8 @@ export type ApiServerOptions = {
   scheduler?: boolean;
   /** More arguments for kube-apiserver. */
   args?: string[];
+  /** Requests per second that each controller, and the scheduler, may make; default: Kubernetes' own 20 and 50. */
+  qps?: number;
   log?: (line: string) => void;
 };
 
@@ -78,15 +80,17 @@ class LoneServer {
   readonly #controllers: string[];
   readonly #scheduler: boolean;
   readonly #args: string[];
+  readonly #pace: string[];
   #api: Api | undefined;
   #serve: (() => Promise<void>) | undefined;
 
-  constructor(bin: string, state: string, { controllers = [], scheduler = false, args = [] }: ApiServerOptions) {
+  constructor(bin: string, state: string, { controllers = [], scheduler = false, args = [], qps }: ApiServerOptions) {
     this.#bin = bin;
     this.#state = state;
     this.#controllers = controllers;
     this.#scheduler = scheduler;
     this.#args = args;
+    this.#pace = qps === undefined ? [] : flags({ "kube-api-qps": qps, "kube-api-burst": qps });
   }
 
   async start(): Promise<ApiServer> {
@@ -183,7 +187,7 @@ class LoneServer {
     const kubeconfig = await writeKubeconfig(path, { url, caFile: pki.path("ca.crt"), user, credentials });
     const [port = 0] = await freePorts(1);
     const health = (): Promise<boolean> => healthy(`https://127.0.0.1:${port}/healthz`);
-    await this.#run(`kube-${user}`, [...args(kubeconfig), ...flags({ "secure-port": port })], health);
+    await this.#run(`kube-${user}`, [...args(kubeconfig), ...this.#pace, ...flags({ "secure-port": port })], health);
   }
 
   #daemon(name: string): Daemon {

@@ -1,0 +1,90 @@
+/** A program under measurement: a process of its own, looked at from outside. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { type FileHandle, open, readFile } from "node:fs/promises";
+import { request } from "undici";
+import { until } from "../../test/cluster/wait.ts";
+
+/** Clock ticks a second, in which /proc counts. */
+const TICKS = 100;
+
+export interface ProgramOptions {
+  readonly name: string;
+  /** Node's arguments: its own flags, the file, and those of the program. */
+  readonly args: readonly string[];
+  readonly cwd: string;
+  readonly log: string;
+  /** Where it answers /readyz and /metrics. */
+  readonly port: number;
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+export class Program {
+  readonly name: string;
+  readonly #options: ProgramOptions;
+  #child: ChildProcess | undefined;
+  #log: FileHandle | undefined;
+
+  constructor(options: ProgramOptions) {
+    this.name = options.name;
+    this.#options = options;
+  }
+
+  get pid(): number {
+    const pid = this.#child?.pid;
+    if (pid === undefined) throw new Error(`${this.name} does not run`);
+    return pid;
+  }
+
+  /** Resolves when it says that it is ready. */
+  async start(): Promise<void> {
+    const { args, cwd, log, environment, port } = this.#options;
+    this.#log = await open(log, "a");
+    const child = spawn(process.execPath, args, {
+      cwd,
+      stdio: ["ignore", this.#log.fd, this.#log.fd],
+      env: { NODE_ENV: "production", HOME: cwd, ...environment },
+    });
+    this.#child = child;
+    const ready = async () => {
+      if (child.exitCode !== null || child.signalCode !== null) return true;
+      return (await request(`http://127.0.0.1:${port}/readyz`)).statusCode === 200;
+    };
+    await until(`${this.name} is ready`, ready, { within: 60_000, every: 20 });
+    if (child.exitCode !== null) throw new Error(`${this.name} ended with ${child.exitCode}; see ${log}`);
+  }
+
+  /** Ends it as a crash would. */
+  async kill(): Promise<void> {
+    const child = this.#child;
+    if (child !== undefined && child.exitCode === null && child.signalCode === null) {
+      const gone = once(child, "exit");
+      child.kill("SIGKILL");
+      await gone;
+    }
+    this.#child = undefined;
+    await this.#log?.close();
+    this.#log = undefined;
+  }
+
+  /** Resident memory, MiB. */
+  async memory(): Promise<number> {
+    const status = await readFile(`/proc/${this.pid}/status`, "utf8");
+    return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024;
+  }
+
+  /** Seconds of all its threads on a CPU so far. */
+  async cpu(): Promise<number> {
+    const stat = await readFile(`/proc/${this.pid}/stat`, "utf8");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return (Number(fields[11]) + Number(fields[12])) / TICKS;
+  }
+
+  /** Event-loop delay since the last call, milliseconds. */
+  async loopDelay(): Promise<{ p99: number; max: number }> {
+    const { body } = await request(`http://127.0.0.1:${this.#options.port}/metrics`);
+    const text = await body.text();
+    const value = (name: string) => Number(new RegExp(`^${name} (\\S+)$`, "m").exec(text)?.[1]) * 1000;
+    return { p99: value("nodejs_eventloop_lag_p99_seconds"), max: value("nodejs_eventloop_lag_max_seconds") };
+  }
+}
