@@ -10,6 +10,7 @@ const EXIT_CODES: Record<FailureReason, ExitCode> = {
   GpuNotVisible: EXIT.temporary,
   OutOfMemory: EXIT.temporary,
   OutputNotWritable: EXIT.temporary,
+  Superseded: EXIT.temporary,
   GuardMissed: EXIT.guard,
   Terminated: EXIT.terminated,
   InternalError: EXIT.internal,

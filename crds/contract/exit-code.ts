@@ -33,6 +33,7 @@ export const FAILURE_REASONS = [
   "GuardMissed",
   "OutOfMemory",
   "OutputNotWritable",
+  "Superseded",
   "Terminated",
   "InternalError",
 ] as const;

@@ -6,6 +6,7 @@ import { ArtefactManifest } from "../../crds/contract/artefact.ts";
 import { MANIFEST_FILE } from "../../crds/contract/names.ts";
 import { Failure, systemCode } from "../failure.ts";
 import { type Artefact, openArtefact, readManifest } from "./artefact.ts";
+import { Fence } from "./fence.ts";
 import { fileRecords, sync } from "./files.ts";
 
 /** What the writer of the files knows of the artefact; the list of files is made here. */
@@ -43,34 +44,45 @@ function notWritable(shownAs: string, cause: unknown): Failure {
   });
 }
 
+interface WriteOptions {
+  /** The artefact's URI, for messages. */
+  shownAs?: string;
+  /** Taken when the run began; default: now. */
+  fence?: Fence;
+}
+
 /**
  * Writes the artefact `dir`: `writeFiles` fills a hidden folder on the same volume and describes the result, the
  * manifest comes last, and a rename makes it visible: the commit point. A complete artefact that another attempt
- * finished meanwhile stays as it is and is returned. Throws Failure OutputNotWritable, and whatever `writeFiles` throws.
+ * finished meanwhile stays as it is and is returned. Throws Failure: Superseded when a process that began later has
+ * taken over, OutputNotWritable; and whatever `writeFiles` throws.
  */
 export async function writeArtefact(
   dir: string,
   writeFiles: (staging: string) => Promise<ArtefactDescription>,
-  { shownAs = dir }: { shownAs?: string } = {},
+  { shownAs = dir, fence: held }: WriteOptions = {},
 ): Promise<Artefact> {
+  const fence = held ?? (await Fence.take(dir, shownAs));
   const staging = join(dirname(dir), `${stagingPrefix(dir)}${randomBytes(6).toString("hex")}${STAGING_SUFFIX}`);
   try {
+    await fence.check();
     await mkdir(dirname(dir), { recursive: true });
     await removeLeftovers(dir);
     await mkdir(staging);
-  } catch (error) {
-    throw notWritable(shownAs, error);
-  }
-  try {
     const description = await writeFiles(staging);
     await seal(staging, description);
+    await fence.check();
     const finished = await commit(staging, dir, description.lineage.specHash, shownAs);
     return finished ?? (await openArtefact(dir, { shownAs }));
   } catch (error) {
     await rm(staging, { recursive: true, force: true });
     if (error instanceof Failure) throw error;
+    // Whoever took over has removed the files of this process.
+    await fence.check();
     if (systemCode(error) !== undefined) throw notWritable(shownAs, error);
     throw error;
+  } finally {
+    await fence.release();
   }
 }
 
@@ -98,7 +110,15 @@ async function commit(staging: string, dir: string, specHash: string, shownAs: s
       { cause: error },
     );
   });
-  await rename(staging, dir);
+  try {
+    await rename(staging, dir);
+  } catch (error) {
+    // Another process of this run was faster by a moment.
+    const other = await findFinished(dir, specHash, shownAs);
+    if (other === undefined) throw error;
+    await rm(staging, { recursive: true, force: true });
+    return other;
+  }
   await sync(dirname(dir));
   return undefined;
 }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { artefactDigest } from "../../crds/contract/artefact.ts";
 import { Failure } from "../failure.ts";
 import { openArtefact, readManifest } from "./artefact.ts";
+import { Fence } from "./fence.ts";
 import { type ArtefactDescription, findFinished, writeArtefact } from "./artefact-writer.ts";
 
 let root: string;
@@ -86,6 +87,64 @@ it("keeps away from the artefact of another specification and from foreign files
   await writeFile(join(dir, "precious.txt"), "mine");
   await expect(write("{}")).rejects.toThrow(/holds files that are no artefact/);
   expect(await readFile(join(dir, "precious.txt"), "utf8")).toBe("mine");
+});
+
+describe("of two processes of one run", () => {
+  const writing = (fence: Fence, meanwhile: () => Promise<unknown> = () => Promise.resolve()) =>
+    writeArtefact(
+      dir,
+      async (staging) => {
+        await writeFile(join(staging, "model.json"), "{}");
+        await meanwhile();
+        await writeFile(join(staging, "more.json"), "{}");
+        return description();
+      },
+      { fence, shownAs: "pvc://models/digits/digits-abc" },
+    );
+
+  it("the one that began first stops when it is to write, and may be tried again", async () => {
+    const older = await Fence.take(dir, "pvc://models/digits/digits-abc");
+    const newer = await Fence.take(dir);
+    await expect(writing(older)).rejects.toMatchObject({ reason: "Superseded", exitCode: 75 });
+    await expect(writing(older)).rejects.toThrow(
+      "Another pod has taken over the run of pvc://models/digits/digits-abc; this one stops",
+    );
+    await writing(newer);
+    expect(await siblings()).toEqual(["digits-abc"]);
+  });
+
+  it("the one that began first stops when the other begins while it writes, and nothing of it is seen", async () => {
+    const older = await Fence.take(dir);
+    const taken = writing(older, async () => {
+      const newer = await Fence.take(dir);
+      await expect(older.check()).rejects.toMatchObject({ reason: "Superseded" });
+      await newer.check();
+    });
+    await expect(taken).rejects.toMatchObject({ reason: "Superseded" });
+    await expect(readdir(dir)).rejects.toMatchObject({ code: "ENOENT" });
+  });
+
+  it("the one that began first says that it was overtaken when its files were removed under its hands", async () => {
+    const older = await Fence.take(dir);
+    const overtaken = writing(older, async () => writing(await Fence.take(dir)));
+    await expect(overtaken).rejects.toMatchObject({ reason: "Superseded" });
+    expect(await siblings()).toEqual(["digits-abc"]);
+  });
+
+  it("the one that began first does not come back when the other has finished and a third begins", async () => {
+    const older = await Fence.take(dir);
+    await writing(await Fence.take(dir));
+    const third = await Fence.take(dir);
+    await expect(older.check()).rejects.toMatchObject({ reason: "Superseded" });
+    await older.release();
+    await third.check();
+  });
+
+  it("exactly one goes on when all begin at the same moment", async () => {
+    const fences = await Promise.all(Array.from({ length: 8 }, () => Fence.take(dir)));
+    const checks = await Promise.allSettled(fences.map((fence) => fence.check()));
+    expect(checks.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
+  });
 });
 
 it("is found again by its specification", async () => {
