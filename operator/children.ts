@@ -115,7 +115,8 @@ function refusalOf(error: ApiError, write: Write): Refusal | undefined {
     const message = `the API server refused ${of}: ${text}; correct spec`;
     return { failure: { reason: "InvalidSpec", message }, child, mayPass: false };
   }
-  if (!error.isForbidden) return undefined;
+  // Admission learns of new kinds some seconds after the API server serves them.
+  if (!error.isForbidden || error.message.includes("cannot find RESTMapping")) return undefined;
   const quota = quotaFailure(text);
   if (quota !== undefined) return { failure: quota, child, mayPass: true };
   const message = `the API server refused ${of}: ${text}; correct spec, or ask the administrator of the cluster`;

@@ -1,0 +1,42 @@
+import { describe, expect, it } from "@jest/globals";
+import { Children } from "./children.ts";
+import { systemClock } from "./kernel/clock.ts";
+import { ConsistencyTracker } from "./kernel/consistency.ts";
+import { ApiError } from "./kernel/errors.ts";
+import { Resources } from "./kernel/resource.ts";
+import type { Create } from "./writes.ts";
+
+const owner = { kind: "TrainingJob", metadata: { name: "digits", uid: "1" } };
+const create: Create = {
+  verb: "create",
+  resource: Resources.ConfigMap,
+  object: { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "digits-1", namespace: "lab" } },
+};
+
+/** Writes a child that the API server answers with an error. */
+function written(status: number, reason: string, message: string) {
+  const refuse = () => Promise.reject(new ApiError({ status, reason, message }));
+  const client = { create: refuse, apply: refuse, patch: refuse, delete: refuse, find: refuse };
+  const consistency = new ConsistencyTracker({ clock: systemClock });
+  const children = new Children({ client, consistency, informers: {} });
+  return children.write("lab/digits", owner, [create], new AbortController().signal);
+}
+
+describe("a child that the API server refuses", () => {
+  it("is a failure with the server's words, its field and a remedy", async () => {
+    const { refusal } = await written(422, "Invalid", "ConfigMap is invalid: metadata.name");
+    expect(refusal).toMatchObject({ mayPass: false, failure: { reason: "InvalidSpec" } });
+    expect(refusal?.failure.message).toMatch(/ConfigMap digits-1: ConfigMap is invalid: metadata\.name; correct spec/);
+  });
+
+  it("for a quota of objects is one that may pass", async () => {
+    const { refusal } = await written(403, "Forbidden", "forbidden: exceeded quota: objects, used: count/configmaps=5");
+    expect(refusal).toMatchObject({ mayPass: true, failure: { reason: "QuotaExceeded" } });
+  });
+
+  it("because kinds that were just installed are not known everywhere yet is tried again, and nobody's fault", async () => {
+    const message =
+      'cannot set blockOwnerDeletion in this case because cannot find RESTMapping for APIVersion modelwright.dev/v1alpha1 Kind TrainingJob: no matches for kind "TrainingJob"';
+    await expect(written(403, "Forbidden", message)).rejects.toThrow("cannot find RESTMapping");
+  });
+});
