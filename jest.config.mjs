@@ -11,7 +11,7 @@ const common = {
   modulePathIgnorePatterns: ["<rootDir>/dist/"],
 };
 
-/** unit: no cluster, no network. integration: a real API server. e2e: a real node with real pods. */
+/** unit: in this process. integration: real programs and a real API server. e2e: a real node with real pods. */
 export default {
   projects: [
     {

@@ -86,12 +86,13 @@ describe("A damaged state is passed over for the one before it, and removed:", (
   });
 });
 
+function refuse(): never {
+  throw new TypeError("it is of another specification");
+}
+
 it("a state that is refused is passed over with the reason, also when there is no other", async () => {
   const store = await stored([1, 2]);
   const reasons: string[] = [];
-  const refuse = () => {
-    throw new TypeError("it is of another specification");
-  };
   expect(await store.newest(refuse, (step, why) => reasons.push(`${step}: ${why}`))).toBeUndefined();
   expect(reasons).toEqual(["2: it is of another specification", "1: it is of another specification"]);
   expect(await states()).toEqual([]);

@@ -68,6 +68,8 @@ it.each<[string, object, number[]]>([
   expect(due.map(({ step }) => step)).toEqual(steps);
 });
 
+const weightsOf = (model: LayersModel) => model.getWeights().map((weight) => Array.from(weight.dataSync()));
+
 class Stopped extends Error {}
 
 describe.each(["TensorFlow", "Wasm"] as const)("On %s", (engine) => {
@@ -136,8 +138,6 @@ describe.each(["TensorFlow", "Wasm"] as const)("On %s", (engine) => {
     model.dispose();
     return { saved, states, positions, warnings, weights };
   }
-
-  const weightsOf = (model: LayersModel) => model.getWeights().map((weight) => Array.from(weight.dataSync()));
 
   it.each([
     ["adam", ADAM],

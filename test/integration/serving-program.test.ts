@@ -6,10 +6,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { ServingProgress } from "../../crds/contract/progress.ts";
-import { fileRecords, filesDigest } from "../store/files.ts";
-import { JSON_LENGTH_HEADER } from "./infer.ts";
-import { linear, writeLinearModel, writePairModel } from "./testing/models.ts";
-import { LOOPBACK, Program, closePrograms, type Server, startServer, until } from "./testing/program.ts";
+import { fileRecords, filesDigest } from "../../runtime/store/files.ts";
+import { JSON_LENGTH_HEADER } from "../../runtime/serving/infer.ts";
+import { linear, writeLinearModel, writePairModel } from "../../runtime/serving/testing/models.ts";
+import {
+  LOOPBACK,
+  Program,
+  closePrograms,
+  type Server,
+  startServer,
+  until,
+} from "../../runtime/serving/testing/program.ts";
 
 interface Answer {
   readonly status: number;

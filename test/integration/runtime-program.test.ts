@@ -5,15 +5,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse, stringify } from "yaml";
-import { ArtefactManifest } from "../crds/contract/artefact.ts";
-import { Progress } from "../crds/contract/progress.ts";
-import { trainingRun } from "../crds/contract/run.ts";
-import { validateManifest } from "../crds/kinds.ts";
-import type { TrainingJob } from "../crds/training-job.ts";
-import { openArtefact } from "./store/artefact.ts";
+import { ArtefactManifest } from "../../crds/contract/artefact.ts";
+import { Progress } from "../../crds/contract/progress.ts";
+import { trainingRun } from "../../crds/contract/run.ts";
+import { validateManifest } from "../../crds/kinds.ts";
+import type { TrainingJob } from "../../crds/training-job.ts";
+import { openArtefact } from "../../runtime/store/artefact.ts";
 
-const MAIN = fileURLToPath(new URL("main.ts", import.meta.url));
-const DIGITS = fileURLToPath(new URL("../examples/digits/", import.meta.url));
+const MAIN = fileURLToPath(new URL("../../runtime/main.ts", import.meta.url));
+const DIGITS = fileURLToPath(new URL("../../examples/digits/", import.meta.url));
 
 const wasm = { engine: "Wasm" };
 
