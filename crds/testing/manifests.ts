@@ -222,6 +222,77 @@ export const WRONG: readonly WrongManifest[] = [
     spec: { goals: { maxAccuracyDrop: 1.5 } },
     field: "spec.goals.maxAccuracyDrop",
   },
+  {
+    what: "an amount with a unit that is none",
+    kind: "ModelDeployment",
+    spec: { resources: { requests: { memory: "1GB" } } },
+    field: "spec.resources.requests.memory",
+  },
+  {
+    what: "a number of replicas as text",
+    kind: "ModelDeployment",
+    spec: { scaling: { replicas: "two" } },
+    field: "spec.scaling.replicas",
+  },
+  {
+    what: "no GPU at all",
+    kind: "ModelDeployment",
+    spec: { gpu: { count: 0 } },
+    field: "spec.gpu.count",
+  },
+  {
+    what: "an unknown effect of a taint",
+    kind: "ModelDeployment",
+    spec: { pod: { tolerations: [{ key: "gpu", effect: "NoStart" }] } },
+    field: "spec.pod.tolerations[0].effect",
+  },
+  {
+    what: "a ServiceAccount whose name cannot be",
+    kind: "ModelDeployment",
+    spec: { pod: { serviceAccountName: "My Robot" } },
+    field: "spec.pod.serviceAccountName",
+  },
+  {
+    what: "a model of a kind that makes none",
+    kind: "ModelDeployment",
+    spec: { model: { from: { kind: "Job", name: "digits" } } },
+    field: "spec.model.from.kind",
+  },
+  { what: "an empty image", kind: "ModelDeployment", spec: { runtime: { image: "" } }, field: "spec.runtime.image" },
+  { what: "no data", kind: "TrainingJob", spec: { dataset: {} }, field: "spec.dataset.train" },
+  { what: "nowhere to write to", kind: "TrainingJob", spec: { output: {} }, field: "spec.output.uri" },
+  { what: "an empty batch", kind: "TrainingJob", spec: { batchSize: 0 }, field: "spec.batchSize" },
+  {
+    what: "two optimizers",
+    kind: "TrainingJob",
+    spec: { optimizer: { adam: {}, sgd: {} } },
+    field: "spec.optimizer",
+  },
+  {
+    what: "an unknown activation",
+    kind: "TrainingJob",
+    spec: { model: { layers: [{ dense: { units: 1, activation: "step" } }] } },
+    field: "spec.model.layers[0].dense.activation",
+  },
+  { what: "fewer tries than none", kind: "TrainingJob", spec: { backoffLimit: -1 }, field: "spec.backoffLimit" },
+  {
+    what: "two methods in one step",
+    kind: "OptimizationJob",
+    spec: { methods: [{ quantize: { weights: "Uint8" }, prune: { structured: { sparsity: 0.5 } } }] },
+    field: "spec.methods[0]",
+  },
+  {
+    what: "weights of a type that is not known",
+    kind: "OptimizationJob",
+    spec: { methods: [{ quantize: { weights: "Int3" } }] },
+    field: "spec.methods[0].quantize.weights",
+  },
+  {
+    what: "a network of zeros only",
+    kind: "OptimizationJob",
+    spec: { methods: [{ prune: { structured: { sparsity: 1 } } }] },
+    field: "spec.methods[0].prune.structured.sparsity",
+  },
 ];
 
 export function wrongManifest({ kind, spec, name = "wrong" }: WrongManifest): Manifest {
