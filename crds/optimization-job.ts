@@ -96,9 +96,9 @@ const Status = z
   .strictObject({
     ...jobStatusShape,
     model: z
-      .strictObject({ uri: z.string().max(1024), digest: z.string().max(80) })
+      .strictObject({ uri: z.string().max(1024), digest: z.string().max(80).optional() })
       .optional()
-      .meta({ description: "The model that was optimized" }),
+      .meta({ description: "The model that is optimized; its digest once it is known" }),
     step: z.string().max(63).optional().meta({ description: "The method at work" }),
     before: Measurement.optional(),
     after: Measurement.optional(),

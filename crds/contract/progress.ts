@@ -1,6 +1,6 @@
 /** What a pod says of itself: GET /progress on the management port, and at the end its termination message. */
 import { z } from "zod";
-import { ArtefactStatus } from "../common.ts";
+import { ArtefactStatus, Digest } from "../common.ts";
 import { Measurement } from "../optimization-job.ts";
 import { JobState } from "../training-job.ts";
 import { FAILURE_REASONS } from "./exit-code.ts";
@@ -58,6 +58,8 @@ export const TrainingProgress = z.strictObject({
 export const OptimizationProgress = z.strictObject({
   kind: z.literal("OptimizationProgress"),
   ...jobCommon,
+  /** Digest of the model that is optimized. */
+  modelDigest: Digest.optional(),
   /** The method at work, such as `prune`, `fineTune`, `quantize`, `measure`. */
   step: z.string().max(63).optional(),
   before: Measurement.optional(),

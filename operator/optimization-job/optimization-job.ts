@@ -72,7 +72,7 @@ export function withoutModel(
 
 type Details = Pick<
   OptimizationJobStatus,
-  "step" | "before" | "after" | "sizeRatio" | "speedup" | "accuracyDrop" | "missedGoals"
+  "model" | "step" | "before" | "after" | "sizeRatio" | "speedup" | "accuracyDrop" | "missedGoals"
 >;
 
 export function optimizationStatus(
@@ -82,18 +82,18 @@ export function optimizationStatus(
 ): OptimizationJobStatus {
   const { report, fresh, status } = outcome;
   const before: Details = fresh ? {} : (job.status ?? {});
-  const said: Details = report?.kind === "OptimizationProgress" ? report : {};
-  const { uri, digest } = run.model;
+  const said = report?.kind === "OptimizationProgress" ? report : undefined;
+  const { uri, digest = said?.modelDigest ?? before.model?.digest } = run.model;
   return present({
     ...status,
-    model: digest === undefined ? undefined : { uri, digest },
-    step: status.state === "Succeeded" ? undefined : (said.step ?? before.step),
-    before: said.before ?? before.before,
-    after: said.after ?? before.after,
-    sizeRatio: said.sizeRatio ?? before.sizeRatio,
-    speedup: said.speedup ?? before.speedup,
-    accuracyDrop: said.accuracyDrop ?? before.accuracyDrop,
-    missedGoals: said.missedGoals ?? before.missedGoals,
+    model: present({ uri, digest }),
+    step: status.state === "Succeeded" ? undefined : (said?.step ?? before.step),
+    before: said?.before ?? before.before,
+    after: said?.after ?? before.after,
+    sizeRatio: said?.sizeRatio ?? before.sizeRatio,
+    speedup: said?.speedup ?? before.speedup,
+    accuracyDrop: said?.accuracyDrop ?? before.accuracyDrop,
+    missedGoals: said?.missedGoals ?? before.missedGoals,
   });
 }
 

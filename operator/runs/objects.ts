@@ -21,7 +21,8 @@ export type JobRun = TrainingRun | OptimizationRun;
 /** Hashes of what a Job is made from, without what the operator's own version or configuration adds. */
 export function attemptOf({ spec }: JobOwner): { attempt: string; template: string } {
   const { runtime, gpu, resources, pod, activeDeadlineSeconds, backoffLimit } = spec;
-  const template = { image: runtime.image, gpu, resources, pod };
+  const checkpoint = "checkpoint" in spec ? spec.checkpoint : undefined;
+  const template = { image: runtime.image, gpu, resources, pod, checkpoint };
   return {
     template: shortHash(template),
     attempt: shortHash({ template, activeDeadlineSeconds, backoffLimit }),
@@ -43,14 +44,19 @@ function metadata(owner: JobOwner, run: JobRun, annotations: Record<string, stri
   };
 }
 
-export function runConfigMap(owner: JobOwner, run: JobRun) {
-  const { attempt } = attemptOf(owner);
+/** What a pod of the run is told to do. */
+export function jobFile(run: JobRun): string {
+  return canonicalJson(run);
+}
+
+/** `attempt`: the last one that used it. */
+export function runConfigMap(owner: JobOwner, run: JobRun, attempt: string | undefined) {
   return {
     apiVersion: "v1",
     kind: "ConfigMap",
-    metadata: metadata(owner, run, { [RUN_ANNOTATIONS.attempt]: attempt }),
+    metadata: metadata(owner, run, attempt === undefined ? {} : { [RUN_ANNOTATIONS.attempt]: attempt }),
     immutable: true,
-    data: { [JOB_FILE]: canonicalJson(run) },
+    data: { [JOB_FILE]: jobFile(run) },
   } satisfies IConfigMap;
 }
 

@@ -23,6 +23,8 @@ export interface ObservedRun {
   readonly jobs: readonly JobRecord[];
   /** Of the current run's Job. */
   readonly pods: readonly PodRecord[];
+  /** Of the Jobs of former runs. */
+  readonly formerPods: readonly PodRecord[];
   /** What the running pod says. */
   readonly report?: JobReport | undefined;
   /** Why the Job controller cannot create pods, in its own words. */

@@ -1,20 +1,24 @@
 /** What has to be written so that the run that the spec asks for is under way, once. */
 import { Resources } from "../kernel/resource.ts";
 import { identityOf, type Write } from "../writes.ts";
-import type { JobRecord } from "./job-record.ts";
+import type { ConfigMapRecord, JobRecord } from "./job-record.ts";
 import { RUN_ANNOTATIONS } from "./names.ts";
-import { attemptOf, runConfigMap, runJob } from "./objects.ts";
+import { JOB_FILE } from "../pods/template.ts";
+import { attemptOf, jobFile, runConfigMap, runJob } from "./objects.ts";
 import { currentJob, type ObservedRun, recorded } from "./observed.ts";
+import { unrecorded } from "./results.ts";
 import { isLost } from "./verdict.ts";
 
 export function planRun(observed: ObservedRun): Write[] {
   return [...superseded(observed), ...configMap(observed), ...job(observed)];
 }
 
-/** Jobs and ConfigMaps of former specs. Their artefacts stay. */
-function superseded({ run, jobs, configMaps }: ObservedRun): Write[] {
-  const former = <T extends JobRecord | ObservedRun["configMaps"][number]>(records: readonly T[]) =>
-    records.filter(({ metadata }) => metadata.name !== run.job.run && metadata.deletionTimestamp === undefined);
+/** Jobs and ConfigMaps of former specs. Their artefacts stay, and a result is recorded before its Job goes. */
+function superseded(observed: ObservedRun): Write[] {
+  const { run, jobs, configMaps } = observed;
+  const kept = [run.job.run, unrecorded(observed)?.run];
+  const former = <T extends JobRecord | ConfigMapRecord>(records: readonly T[]) =>
+    records.filter(({ metadata }) => !kept.includes(metadata.name) && metadata.deletionTimestamp === undefined);
   return [
     ...former(jobs).map((job) => ({ verb: "delete", resource: Resources.Job, metadata: identityOf(job) }) as const),
     ...former(configMaps).map(
@@ -24,9 +28,14 @@ function superseded({ run, jobs, configMaps }: ObservedRun): Write[] {
 }
 
 function configMap(observed: ObservedRun): Write[] {
-  const { owner, run, configMaps } = observed;
-  const map = configMaps.find(({ metadata }) => metadata.name === run.job.run);
-  if (map === undefined) return [{ verb: "create", resource: Resources.ConfigMap, object: runConfigMap(owner, run) }];
+  const { owner, run } = observed;
+  const map = currentMap(observed);
+  if (map === undefined) {
+    // After a failure the new attempt is still to come.
+    const last = recorded(observed) === "Failed" ? undefined : attemptOf(owner).attempt;
+    return [{ verb: "create", resource: Resources.ConfigMap, object: runConfigMap(owner, run, last) }];
+  }
+  if (isOutdated(observed)) return [{ verb: "delete", resource: Resources.ConfigMap, metadata: identityOf(map) }];
   const attempt = currentJob(observed)?.metadata.annotations?.[RUN_ANNOTATIONS.attempt];
   if (attempt === undefined || map.metadata.annotations?.[RUN_ANNOTATIONS.attempt] === attempt) return [];
   // Remembers the last attempt for the time after its Job has gone.
@@ -34,9 +43,20 @@ function configMap(observed: ObservedRun): Write[] {
   return [{ verb: "patch", resource: Resources.ConfigMap, metadata: identityOf(map), patch }];
 }
 
+function currentMap({ run, configMaps }: ObservedRun): ConfigMapRecord | undefined {
+  return configMaps.find(({ metadata }) => metadata.name === run.job.run);
+}
+
+/** A new attempt may be told other things that the result does not depend on; pods of a Job always read the same. */
+function isOutdated(observed: ObservedRun): boolean {
+  const map = currentMap(observed);
+  if (map === undefined || currentJob(observed) !== undefined || !wantsAttempt(observed)) return false;
+  return map.data?.[JOB_FILE] !== jobFile(observed.run);
+}
+
 function job(observed: ObservedRun): Write[] {
   const job = currentJob(observed);
-  if (job === undefined) return wantsAttempt(observed) ? [create(observed)] : [];
+  if (job === undefined) return wantsAttempt(observed) && !isOutdated(observed) ? [create(observed)] : [];
   // A new one of this name can only come when it has gone.
   if (job.metadata.deletionTimestamp !== undefined) return [];
   if (mustGo(observed, job)) return [{ verb: "delete", resource: Resources.Job, metadata: identityOf(job) }];
@@ -49,12 +69,12 @@ function create({ owner, run, config }: ObservedRun): Write {
 
 /** A recorded result stands, but a failed run is tried again when the user changed what may have made it fail. */
 function wantsAttempt(observed: ObservedRun): boolean {
-  const { owner, run, configMaps } = observed;
+  const { owner } = observed;
   const result = recorded(observed);
   if (result === undefined) return true;
   if (result === "Succeeded") return false;
-  const map = configMaps.find(({ metadata }) => metadata.name === run.job.run);
-  return map !== undefined && map.metadata.annotations?.[RUN_ANNOTATIONS.attempt] !== attemptOf(owner).attempt;
+  const map = currentMap(observed);
+  return map === undefined || map.metadata.annotations?.[RUN_ANNOTATIONS.attempt] !== attemptOf(owner).attempt;
 }
 
 function mustGo(observed: ObservedRun, job: JobRecord): boolean {

@@ -95,7 +95,11 @@ export class RunReconciler<O extends JobOwner & KubernetesObject> {
     const jobs = stores.jobs.byOwner(uid);
     const job = jobs.find((candidate) => candidate.metadata.name === run.job.run);
     const pods = job === undefined ? [] : stores.pods.byOwner(job.metadata.uid);
-    const base = { owner, run, config, now: clock.now(), configMaps: stores.configMaps.byOwner(uid), jobs, pods };
+    const formerPods = jobs
+      .filter((other) => other !== job)
+      .flatMap(({ metadata }) => stores.pods.byOwner(metadata.uid));
+    const configMaps = stores.configMaps.byOwner(uid);
+    const base = { owner, run, config, now: clock.now(), configMaps, jobs, pods, formerPods };
     const [report, podRefusal] = await Promise.all([this.#ask(pods, run), this.#podRefusal(base, signal)]);
     return { ...base, report, podRefusal };
   }

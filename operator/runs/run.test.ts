@@ -5,7 +5,7 @@ import { findCondition } from "../kernel/conditions.ts";
 import type { PodRecord } from "../pods/pod-record.ts";
 import { CONFIG, digest, NOW, pod, trainingJob } from "../testing/objects.ts";
 import type { ConfigMapRecord, JobRecord } from "./job-record.ts";
-import { attemptOf, runJob } from "./objects.ts";
+import { attemptOf, jobFile, runJob } from "./objects.ts";
 import type { JobReport, ObservedRun } from "./observed.ts";
 import { planRun } from "./plan.ts";
 import { knownConditions, runStatus } from "./status.ts";
@@ -14,6 +14,8 @@ type Spec = Record<string, unknown>;
 
 const run = trainingRun(trainingJob());
 const NAME = run.job.run;
+const FORMER = "digits-0000000000";
+const FORMER_ARTEFACT = { uri: `pvc://models/digits/${FORMER}`, digest: digest("f"), format: "TfjsLayers", bytes: 10 };
 const ARTEFACT = { uri: `pvc://models/digits/${NAME}`, digest: digest("a"), format: "TfjsLayers", bytes: 10 };
 
 interface World {
@@ -21,6 +23,8 @@ interface World {
   status?: TrainingJobStatus;
   job?: Partial<JobRecord> & { deleting?: boolean; of?: Spec };
   formerJob?: boolean;
+  /** The former Job is done, and its pods are there. */
+  formerPods?: PodRecord[];
   /** The spec that the ConfigMap was last used with; undefined: there is none. */
   map?: Spec;
   pods?: PodRecord[];
@@ -36,8 +40,19 @@ function annotations(of: Spec): Record<string, string> {
   return { "modelwright.dev/attempt": attempt, "modelwright.dev/template": template };
 }
 
+const data = (of: Spec) => ({ "job.json": jobFile(trainingRun(trainingJob(of))) });
+
+const formerData = {
+  "job.json": JSON.stringify({
+    ...run,
+    job: { ...run.job, run: FORMER },
+    output: { ...run.output, uri: FORMER_ARTEFACT.uri },
+  }),
+};
+
 /** What decisions see. The Job and the ConfigMap are those of the spec `of` and `map`. */
-function observe({ spec = {}, status, job, formerJob = false, map, pods = [], report }: World): ObservedRun {
+function observe(world: World): ObservedRun {
+  const { spec = {}, status, job, formerJob = false, formerPods = [], map, pods = [], report } = world;
   const owner = trainingJob(spec, status);
   const { deleting = false, of = spec, ...rest } = job ?? {};
   const record = (name: string): JobRecord => {
@@ -46,9 +61,13 @@ function observe({ spec = {}, status, job, formerJob = false, map, pods = [], re
     return { ...base, createdAt: "", suspend: false, backoffLimit: 3, failed: 0, complete: false, ...rest };
   };
   const configMaps: ConfigMapRecord[] =
-    map === undefined ? [] : [{ ...metadata(NAME, annotations(map)), immutable: true }];
-  const jobs = [...(job === undefined ? [] : [record(NAME)]), ...(formerJob ? [record("digits-0000000000")] : [])];
-  return { owner, run: trainingRun(owner), config: CONFIG, now: NOW, configMaps, jobs, pods, report };
+    map === undefined ? [] : [{ ...metadata(NAME, annotations(map)), immutable: true, data: data(map) }];
+  if (formerJob) configMaps.push({ ...metadata(FORMER, {}), immutable: true, data: formerData });
+  const jobs = [
+    ...(job === undefined ? [] : [record(NAME)]),
+    ...(formerJob ? [{ ...record(FORMER), complete: formerPods.length > 0 }] : []),
+  ];
+  return { owner, run: trainingRun(owner), config: CONFIG, now: NOW, configMaps, jobs, pods, formerPods, report };
 }
 
 /** The writes, as `verb plural`. */
@@ -77,6 +96,13 @@ const ended = (exitCode: number, report?: object) =>
     },
   });
 
+/** A pod of the former Job that has ended well. */
+function formerPod(): PodRecord {
+  const done = ended(0, progress({ run: FORMER, state: "Succeeded", artefact: FORMER_ARTEFACT }));
+  const owner = { apiVersion: "batch/v1", kind: "Job", name: FORMER, uid: `uid-of-${FORMER}`, controller: true };
+  return { ...done, metadata: { ...done.metadata, ownerReferences: [owner] } };
+}
+
 const progress = (more: object = {}): JobReport => ({
   kind: "TrainingProgress",
   run: NAME,
@@ -104,7 +130,30 @@ describe("what is written for a run", () => {
     { what: "goes on after a cut", map: {}, writes: ["create jobs"] },
     { what: "is nothing while it goes on", map: {}, job: {}, writes: [] },
     { what: "waits until a Job of that name has gone", map: {}, job: { deleting: true }, writes: [] },
-    { what: "removes what belongs to a former spec", map: {}, job: {}, formerJob: true, writes: ["delete jobs"] },
+    {
+      what: "removes what belongs to a former spec",
+      map: {},
+      job: {},
+      formerJob: true,
+      writes: ["delete jobs", "delete configmaps"],
+    },
+    {
+      what: "keeps a Job of a former spec until its result is recorded",
+      map: {},
+      job: {},
+      formerJob: true,
+      formerPods: [formerPod()],
+      writes: [],
+    },
+    {
+      what: "removes it afterwards",
+      status: { run: NAME, artefact: FORMER_ARTEFACT },
+      map: {},
+      job: {},
+      formerJob: true,
+      formerPods: [formerPod()],
+      writes: ["delete jobs", "delete configmaps"],
+    },
     { what: "suspends it", spec: { suspend: true }, map: {}, job: { of: {} }, writes: ["patch jobs"] },
     { what: "resumes it", map: {}, job: { suspend: true }, writes: ["patch jobs"] },
     {
@@ -113,6 +162,31 @@ describe("what is written for a run", () => {
       map: {},
       job: { of: {} },
       writes: ["delete jobs"],
+    },
+    {
+      what: "starts anew when states are to be saved at other times",
+      spec: { checkpoint: { everySteps: 500 } },
+      map: {},
+      job: { of: {} },
+      writes: ["delete jobs"],
+    },
+    {
+      what: "tells it to the new pod",
+      spec: { checkpoint: { everySteps: 500 } },
+      map: {},
+      writes: ["delete configmaps"],
+    },
+    {
+      what: "keeps what a finished run was told",
+      spec: { checkpoint: { everySteps: 500 } },
+      status: SUCCEEDED,
+      map: {},
+      writes: [],
+    },
+    {
+      what: "tries again when it forgot how a failed run was told",
+      status: FAILED,
+      writes: ["create configmaps", "create jobs"],
     },
     { what: "changes limits in place", spec: { backoffLimit: 5 }, map: {}, job: { of: {} }, writes: ["patch jobs"] },
     {
@@ -199,6 +273,32 @@ describe("the status of a run", () => {
     expect(notes.map(({ reason }) => reason)).toEqual(["ArtefactWritten"]);
   });
 
+  it("does not fall back while a pod has ended well and its Job does not know", () => {
+    const before: TrainingJobStatus = { run: NAME, state: "Uploading", progressPercent: 99 };
+    const pods = [ended(0, progress({ state: "Succeeded", progressPercent: 100, artefact: ARTEFACT }))];
+    const { status } = runStatus(observe({ status: before, map: {}, job: {}, pods }), undefined);
+    expect(status).toMatchObject({ state: "Uploading", progressPercent: 100 });
+    expect(conditionsOf(status)).toMatchObject({ complete: { status: "False" }, reconciling: { reason: "Running" } });
+    expect(status.artefact).toBeUndefined();
+  });
+
+  it("shows the result of a former run that ended as the spec was changed", () => {
+    const world = { map: {}, job: {}, formerJob: true, formerPods: [formerPod()] };
+    const { status } = runStatus(observe(world), undefined);
+    expect(status).toMatchObject({ run: NAME, state: "Pending", artefact: FORMER_ARTEFACT });
+  });
+
+  it.each(["pvc://models/digits/other", "pvc://models/../secrets", "/etc"])(
+    "does not take an artefact at %s: that is not where the run puts it",
+    (uri) => {
+      const elsewhere = progress({ state: "Succeeded", artefact: { ...ARTEFACT, uri } });
+      const world = { map: {}, job: { complete: true }, pods: [ended(0, elsewhere)] };
+      const { status } = runStatus(observe(world), undefined);
+      expect(status).toMatchObject({ state: "Failed", lastFailure: { reason: "ResultMissing" } });
+      expect(status.artefact).toBeUndefined();
+    },
+  );
+
   it("does not take the result of another run", () => {
     const other = progress({ run: "digits-0000000000", state: "Succeeded", artefact: ARTEFACT });
     const { status } = runStatus(observe({ map: {}, job: { complete: true }, pods: [ended(0, other)] }), undefined);
@@ -244,6 +344,25 @@ describe("the status of a run", () => {
     const { status } = runStatus(observe({ map: {}, job: {}, pods }), undefined);
     expect(status.state).toBe("Pending");
     expect(status.lastFailure).toBeUndefined();
+  });
+
+  it("shows what a pod said when it ended, until the next one trains", () => {
+    const said = progress({ state: "Failed", failure: { reason: "Terminated", message: "", exitCode: 143 } });
+    const pods = [
+      ended(143, said),
+      { ...ended(70), metadata: pod({ name: "older" }).metadata, createdAt: "2025-01-01T00:00:00Z" },
+    ];
+    for (const job of [{ suspend: true }, {}]) {
+      const { report, status } = runStatus(observe({ map: {}, job, pods }), undefined);
+      expect(report).toEqual(said);
+      expect(status.progressPercent).toBe(40);
+    }
+    const next = pod({ name: "next", phase: "Running", running: true, createdAt: "2026-01-01T12:00:00Z" });
+    const starting = progress({ state: "Starting", progressPercent: 0, epoch: 0, step: 0 });
+    const world = { map: {}, job: {}, pods: [...pods, next], report: starting };
+    const { report, status } = runStatus(observe({ ...world, status: { run: NAME, progressPercent: 40 } }), undefined);
+    expect(report).toBeUndefined();
+    expect(status).toMatchObject({ state: "Starting", progressPercent: 40 });
   });
 
   it.each([

@@ -6,6 +6,7 @@ import { type Condition, isTrue, removeCondition, setCondition } from "../kernel
 import { type Failure, failureNote, type Note, type ObservedFailure, type Reason } from "../reasons.ts";
 import { present } from "../pods/pod-record.ts";
 import { currentJob, type JobReport, type ObservedRun, recorded, type RunStatus } from "./observed.ts";
+import { unrecorded } from "./results.ts";
 import { type Verdict, verdict } from "./verdict.ts";
 
 export interface RunOutcome {
@@ -45,7 +46,8 @@ export function runStatus(observed: ObservedRun, refusal: Refusal | undefined): 
     completionTime: found.completionTime,
     restarts: found.restarts,
     // The newest finished artefact stays until there is a newer one.
-    artefact: found.phase === "Succeeded" ? found.report?.artefact : before.artefact,
+    artefact:
+      found.phase === "Succeeded" ? found.report?.artefact : (unrecorded(observed)?.artefact ?? before.artefact),
     lastFailure: lastFailure(observed, before, fresh, found),
   });
   return { status, report: found.report, fresh, notes: notes(before, status, found, fresh) };
@@ -148,7 +150,7 @@ function notes(before: RunStatus, status: RunStatus, found: Verdict, fresh: bool
     all.push({ type: "Normal", reason: "Suspended", message: "the run is suspended" });
   }
   if (was("Suspended") && found.phase !== "Suspended") {
-    all.push({ type: "Normal", reason: "Resumed", message: "the run goes on" });
+    all.push({ type: "Normal", reason: "Resumed", message: "spec.suspend is false again" });
   }
   if (found.phase === "Succeeded" && state !== "Succeeded" && status.artefact !== undefined) {
     const how = found.report?.adopted === true ? "was there already and is adopted" : "is written";

@@ -1,11 +1,12 @@
 /** What has become of a run, from its Job, its pods and what they say. */
+import { EXIT } from "../../crds/contract/exit-code.ts";
 import type { Failure } from "../reasons.ts";
-import { roundNumbers } from "../round.ts";
-import { endedFailure, podProblem, reportOf } from "../pods/problem.ts";
+import { endedFailure, podProblem } from "../pods/problem.ts";
 import { quotaFailure } from "../pods/refusal.ts";
 import type { PodRecord } from "../pods/pod-record.ts";
 import type { JobRecord } from "./job-record.ts";
 import { currentJob, type JobReport, type ObservedRun } from "./observed.ts";
+import { reportOn } from "./results.ts";
 
 export interface Verdict {
   readonly phase: "Pending" | "Starting" | "Running" | "Suspended" | "Succeeded" | "Failed";
@@ -25,7 +26,7 @@ export function verdict(observed: ObservedRun): Verdict {
   const times = { startTime: firstStart(observed), restarts: job.failed };
   if (job.complete) return { ...times, ...completed(observed, job) };
   if (job.failure !== undefined) return { ...times, ...failed(observed, job, job.failure) };
-  if (job.suspend) return { ...times, phase: "Suspended" };
+  if (job.suspend) return { ...times, phase: "Suspended", report: lastWords(observed) };
   return { ...times, ...active(observed) };
 }
 
@@ -35,9 +36,13 @@ function firstStart({ pods }: ObservedRun): string | undefined {
 }
 
 function jobReport(pod: PodRecord, { run }: ObservedRun): JobReport | undefined {
-  const report = reportOf(pod.ended);
-  if (report === undefined || report.kind === "ServingProgress" || report.run !== run.job.run) return undefined;
-  return roundNumbers(report);
+  return reportOn(pod, { name: run.job.run, uri: run.output.uri });
+}
+
+/** What the newest pod said when it ended. */
+function lastWords(observed: ObservedRun): JobReport | undefined {
+  const [newest] = observed.pods.toSorted((a, b) => (a.createdAt < b.createdAt ? 1 : -1));
+  return newest?.ended === undefined ? undefined : jobReport(newest, observed);
 }
 
 function succeeded(observed: ObservedRun): JobReport | undefined {
@@ -104,10 +109,17 @@ function active(observed: ObservedRun): Omit<Verdict, "restarts"> {
     .filter((candidate) => candidate.ended === undefined && candidate.phase !== "Failed")
     .toSorted((a, b) => (a.createdAt < b.createdAt ? 1 : -1))[0];
   const last = lastTry(observed)?.failure;
-  if (pod === undefined) return { phase: "Pending", failure: refused(observed.podRefusal) ?? last };
+  if (pod === undefined) {
+    // The Job learns of its end in a moment.
+    if (observed.pods.some((candidate) => candidate.ended?.exitCode === EXIT.done)) {
+      return { phase: "Running", report: lastWords(observed), failure: last };
+    }
+    return { phase: "Pending", failure: refused(observed.podRefusal) ?? last, report: lastWords(observed) };
+  }
   if (!pod.running) return { phase: "Pending", failure: podProblem(pod)?.failure ?? last };
   const { report } = observed;
-  if (report === undefined) return { phase: "Starting", failure: last };
+  // A pod that starts does not know yet where it goes on.
+  if (report === undefined || report.state === "Starting") return { phase: "Starting", failure: last };
   return { phase: "Running", report, failure: last };
 }
 

@@ -128,6 +128,7 @@ async function optimizeAndWrite(
   const { volumes, threads } = surroundings;
   const inputs = await loadInputs(run, volumes);
   const { source, test, train } = inputs;
+  report.update({ modelDigest: source.digest });
   const backend = await openEngine(run.compute, threads);
   const { tf } = backend;
   report.update({ engine: backend.engine, device: backend.device });
@@ -171,7 +172,8 @@ function judge(run: OptimizationRun, artefact: Artefact, report: Report): Optimi
   const { goals } = run.optimization;
   const comparison = fromNumbers(artefact.manifest?.evaluation);
   const missed = comparison === undefined ? [] : missedGoals(goals, comparison);
-  const known = { ...comparison, missedGoals: missed, artefact: artefactStatus(run.output.uri, artefact) };
+  const [modelDigest] = artefact.manifest?.lineage.parents ?? [];
+  const known = { modelDigest, ...comparison, missedGoals: missed, artefact: artefactStatus(run.output.uri, artefact) };
   if (missed.length > 0 && goals.onMiss === "Fail") {
     report.update(known);
     throw new Failure(
