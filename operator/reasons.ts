@@ -47,6 +47,7 @@ export const EVENTS = [
   "WaitingForGpu",
   "TrainingStarted",
   "OptimizationStarted",
+  "CheckpointSaved",
   "Suspended",
   "Resumed",
   "ArtefactWritten",

@@ -1,4 +1,5 @@
 /** What is particular to TrainingJobs: their run, and what their status says of it. */
+import type { Position } from "../../crds/contract/progress.ts";
 import { type TrainingRun, trainingRun } from "../../crds/contract/run.ts";
 import type { TrainingJob, TrainingJobStatus } from "../../crds/training-job.ts";
 import type { Informer } from "../kernel/informer.ts";
@@ -21,7 +22,10 @@ export function trainingJobKind(informer: Informer<TrainingJobOwner>): JobKind<T
   };
 }
 
-type Details = Pick<TrainingJobStatus, "epoch" | "epochs" | "step" | "loss" | "metrics" | "evaluation">;
+type Details = Pick<
+  TrainingJobStatus,
+  "epoch" | "epochs" | "step" | "loss" | "metrics" | "evaluation" | "checkpoint" | "resumed"
+>;
 
 /** The whole status: numbers of another run are dropped, those of this one kept while its pod says nothing new. */
 export function trainingStatus(job: TrainingJob, run: TrainingRun, outcome: RunOutcome): TrainingJobStatus {
@@ -36,6 +40,8 @@ export function trainingStatus(job: TrainingJob, run: TrainingRun, outcome: RunO
     loss: said.loss ?? before.loss,
     metrics: bounded(said.metrics ?? before.metrics),
     evaluation: bounded(said.evaluation ?? before.evaluation),
+    checkpoint: said.checkpoint ?? before.checkpoint,
+    resumed: said.resumed ?? before.resumed,
   });
 }
 
@@ -46,8 +52,24 @@ function bounded(metrics: Details["metrics"]): Details["metrics"] {
   return metrics && Object.fromEntries(Object.entries(metrics).slice(0, MOST_METRICS));
 }
 
-export function trainingNotes(job: TrainingJob, { status, fresh }: RunOutcome): Note[] {
-  const before = fresh ? undefined : job.status?.startTime;
-  if (status.startTime === undefined || before !== undefined) return [];
-  return [{ type: "Normal", reason: "TrainingStarted", message: `run ${status.run ?? ""} has started` }];
+export function trainingNotes(job: TrainingJob, { status, fresh, report }: RunOutcome): Note[] {
+  const before: TrainingJobStatus = fresh ? {} : (job.status ?? {});
+  const run = status.run ?? "";
+  const all: Note[] = [];
+  if (status.startTime !== undefined && before.startTime === undefined) {
+    all.push({ type: "Normal", reason: "TrainingStarted", message: `run ${run} has started` });
+  }
+  if (report?.kind !== "TrainingProgress") return all;
+  const { resumed, checkpoint } = report;
+  if (resumed !== undefined && resumed.time !== before.resumed?.time) {
+    all.push({ type: "Normal", reason: "Resumed", message: `run ${run} goes on from ${place(resumed)}` });
+  }
+  // The first, and the one with which a pod ended: not each of many.
+  const telling = before.checkpoint === undefined || report.failure?.reason === "Terminated";
+  if (checkpoint !== undefined && checkpoint.step !== before.checkpoint?.step && telling) {
+    all.push({ type: "Normal", reason: "CheckpointSaved", message: `run ${run} is saved at ${place(checkpoint)}` });
+  }
+  return all;
 }
+
+const place = ({ epoch, step }: Position) => `epoch ${epoch}, step ${step}`;

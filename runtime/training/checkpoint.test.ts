@@ -225,6 +225,6 @@ describe.each(["TensorFlow", "Wasm"] as const)("On %s", (engine) => {
   it("ends when another process has taken the run over", async () => {
     const store = await CheckpointStore.open(dir);
     await CheckpointStore.open(dir);
-    await expect(attempt({ options: { store } })).rejects.toMatchObject({ reason: "OutputNotWritable", exitCode: 75 });
+    await expect(attempt({ options: { store } })).rejects.toMatchObject({ reason: "Superseded", exitCode: 75 });
   });
 });

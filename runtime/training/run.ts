@@ -11,6 +11,7 @@ import type { Interruption } from "../interruption.ts";
 import type { Artefact } from "../store/artefact.ts";
 import { type ArtefactDescription, findFinished, writeArtefact } from "../store/artefact-writer.ts";
 import { CheckpointStore, removeCheckpoints } from "../store/checkpoint-store.ts";
+import { Fence } from "../store/fence.ts";
 import { resolveUri } from "../store/uri.ts";
 import { type Surroundings, artefactStatus, openEngine, softwareOf } from "../work.ts";
 import { Checkpoints, type Saved } from "./checkpoint.ts";
@@ -171,6 +172,29 @@ async function forgetCheckpoints(folder: string): Promise<void> {
   });
 }
 
+async function trainAndWrite(
+  run: TrainingRun,
+  folder: string,
+  { volumes, threads }: Surroundings,
+  { report, interruption, fence }: { report: Report; interruption: Interruption; fence: Fence },
+): Promise<Artefact> {
+  const { uri } = run.output;
+  const backend = await openEngine(run.compute, threads);
+  report.update({ engine: backend.engine, device: backend.device });
+  const prepared = await prepare(backend.tf, run, volumes);
+  const store = await CheckpointStore.open(folder, uri, fence);
+  const trained = await fit(backend, run, prepared, { store, signal: interruption.watch(), report });
+  report.update({ state: "Uploading" });
+  return writeArtefact(
+    folder,
+    async (staging) => {
+      await saveLayersModel(backend.tf, trained.model, staging);
+      return describe(run, backend, trained);
+    },
+    { shownAs: uri, fence },
+  );
+}
+
 /**
  * Runs the training and writes its artefact; a complete artefact of the same specification is adopted instead.
  * `onProgress` hears where it stands. Throws Failure; Terminated when it is interrupted.
@@ -199,20 +223,12 @@ export async function train(
     await forgetCheckpoints(folder);
     return finished(run, former, report);
   }
-  const backend = await openEngine(run.compute, threads);
-  report.update({ engine: backend.engine, device: backend.device });
-  const prepared = await prepare(backend.tf, run, volumes);
-  const store = await CheckpointStore.open(folder, uri);
-  const trained = await fit(backend, run, prepared, { store, signal: interruption.watch(), report });
-  report.update({ state: "Uploading" });
-  const artefact = await writeArtefact(
-    folder,
-    async (staging) => {
-      await saveLayersModel(backend.tf, trained.model, staging);
-      return describe(run, backend, trained);
-    },
-    { shownAs: uri },
-  );
-  await forgetCheckpoints(folder);
-  return finished(run, artefact, report);
+  const fence = await Fence.take(folder, uri);
+  try {
+    const artefact = await trainAndWrite(run, folder, { volumes, threads }, { report, interruption, fence });
+    await forgetCheckpoints(folder);
+    return finished(run, artefact, report);
+  } finally {
+    await fence.release();
+  }
 }

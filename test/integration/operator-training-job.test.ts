@@ -65,6 +65,9 @@ function result(run: string, more: Partial<TrainingProgress> = {}): TrainingProg
   });
 }
 
+/** A moment of a training. */
+const saved = (epoch: number, step: number) => ({ epoch, step, time: "2026-01-01T12:00:00Z" });
+
 async function succeed(run: string): Promise<void> {
   const [pod] = await kubelet.waitFor(POD);
   if (pod === undefined) throw new Error("no pod");
@@ -242,6 +245,51 @@ describe("a TrainingJob", () => {
     await succeed(run);
     await space.waitEvent("digits", "Suspended");
     await space.waitEvent("digits", "Resumed");
+  }, 60_000);
+
+  it("loses nothing when it is suspended: it shows where its pod was saved, and where the next goes on", async () => {
+    await space.create(trainingJob("digits"));
+    const run = await currentRun();
+    const [pod] = await kubelet.waitFor(POD);
+    if (pod === undefined) throw new Error("no pod");
+    await kubelet.bind(pod);
+    prober.set(await kubelet.run(pod), progress(run, { checkpoint: saved(1, 45) }));
+    await space.status("trainingjobs", "digits", "is saved", ({ checkpoint }) => checkpoint?.step === 45);
+    expect(await space.waitEvent("digits", "CheckpointSaved")).toContain("epoch 1, step 45");
+
+    await space.patch("trainingjobs", "digits", { suspend: true });
+    await space.waitChild("jobs", run, ({ spec }) => spec.suspend === true);
+    const failure = { reason: "Terminated", message: "The run was asked to end", exitCode: 143 } as const;
+    const last = progress(run, { state: "Failed", epoch: 1, step: 71, checkpoint: saved(1, 71), failure });
+    await kubelet.end(pod, 143, JSON.stringify(last));
+    const seen = await space.status("trainingjobs", "digits", "is saved", ({ checkpoint }) => checkpoint?.step === 71);
+    expect(seen).toMatchObject({ state: "Suspended", epoch: 1, step: 71, progressPercent: 33 });
+    expect(seen.lastFailure).toBeUndefined();
+    await kubelet.remove(pod);
+
+    await space.patch("trainingjobs", "digits", { suspend: false });
+    const [next] = await kubelet.waitFor(POD);
+    if (next === undefined) throw new Error("no pod");
+    const address = await kubelet.run(next);
+    prober.set(address, progress(run, { state: "Starting", progressPercent: 0, epoch: 0, step: 0 }));
+    const starting = await space.status("trainingjobs", "digits", "starts", ({ state }) => state === "Starting");
+    expect(starting).toMatchObject({ epoch: 1, step: 71, progressPercent: 33 });
+    prober.set(address, progress(run, { step: 80, checkpoint: saved(1, 71), resumed: saved(1, 71) }));
+    const resumed = await space.status("trainingjobs", "digits", "goes on", ({ step }) => step === 80);
+    expect(resumed).toMatchObject({ state: "Training", resumed: { step: 71 }, checkpoint: { step: 71 } });
+    await kubelet.end(next, 0, JSON.stringify(result(run)));
+    await space.status("trainingjobs", "digits", "has succeeded", ({ state }) => state === "Succeeded");
+  }, 60_000);
+
+  it("tells its next pod when states are to be saved at other times", async () => {
+    await space.create(trainingJob("digits"));
+    const run = await currentRun();
+    const job = await space.waitChild("jobs", run);
+    await space.patch("trainingjobs", "digits", { checkpoint: { everySteps: 50, keep: 3 } });
+    await space.waitChild("jobs", run, ({ metadata }) => metadata.uid !== job.metadata.uid);
+    const map = await space.waitChild("configmaps", run);
+    expect(JSON.parse(map.data?.["job.json"] ?? "")).toMatchObject({ checkpoint: { everySteps: 50, keep: 3 } });
+    await succeed(run);
   }, 60_000);
 
   it("shows the API server's own words about a wrong affinity, and starts when it is corrected", async () => {

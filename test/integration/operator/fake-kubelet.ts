@@ -51,6 +51,17 @@ export class FakeKubelet {
     );
   }
 
+  /** The pod gets a node, so that it is not gone before `remove` when somebody deletes it. */
+  async bind(pod: Pod): Promise<void> {
+    const target = { apiVersion: "v1", kind: "Node", name: "node" };
+    await this.#api.post(`${this.#path(pod)}/binding`, { metadata: { name: pod.metadata.name }, target });
+  }
+
+  /** All that was left of a deleted pod goes. */
+  async remove(pod: Pod): Promise<void> {
+    await this.#api.delete(`${this.#path(pod)}?gracePeriodSeconds=0`);
+  }
+
   /** The container runs. Returns the pod's address. */
   async run(pod: Pod, { ready = false, restarts = 0 }: { ready?: boolean; restarts?: number } = {}): Promise<string> {
     const podIP = pod.status.podIP ?? nextAddress();
@@ -115,7 +126,11 @@ export class FakeKubelet {
   }
 
   async #write(pod: Pod, status: object): Promise<void> {
-    await this.#api.patch(`/api/v1/namespaces/${this.#namespace}/pods/${pod.metadata.name}/status`, { status });
+    await this.#api.patch(`${this.#path(pod)}/status`, { status });
+  }
+
+  #path(pod: Pod): string {
+    return `/api/v1/namespaces/${this.#namespace}/pods/${pod.metadata.name}`;
   }
 }
 

@@ -68,6 +68,7 @@ const TRAINING: Spec = {
   batchSize: 16,
   seed: 1,
   output: { uri: "pvc://models/digits", licence: "Apache-2.0" },
+  checkpoint: { everyEpochs: 2, keep: 3 },
   ...PLATFORM,
   ...LIMITS,
 };
@@ -104,6 +105,7 @@ export const SPECS: Record<string, Spec[]> = {
       ...CLAIMED,
       dataset: { train: idx("train"), validation: csv("check"), test: idx("test") },
       optimizer: { sgd: { learningRate: 0.01, momentum: 0.5 } },
+      checkpoint: { everySteps: 50, keep: 3 },
     },
     { ...TRAINING, dataset: { train: idx("train"), validation: idx("check"), test: idx("test") } },
   ],

@@ -1,0 +1,61 @@
+import { describe, expect, it } from "@jest/globals";
+import type { TrainingProgress } from "../../crds/contract/progress.ts";
+import { trainingRun } from "../../crds/contract/run.ts";
+import type { TrainingJobStatus } from "../../crds/training-job.ts";
+import type { RunOutcome } from "../runs/status.ts";
+import { trainingJob } from "../testing/objects.ts";
+import { trainingNotes, trainingStatus } from "./training-job.ts";
+
+const run = trainingRun(trainingJob());
+const START = { run: run.job.run, startTime: "2026-01-01T12:00:00Z" };
+
+const at = (step: number, time = `2026-01-01T12:00:${String(step).padStart(2, "0")}Z`) => ({ epoch: 1, step, time });
+
+function outcome(said: Partial<TrainingProgress> | undefined, fresh = false): RunOutcome {
+  const base = { kind: "TrainingProgress", run: run.job.run, state: "Training", progressPercent: 40 } as const;
+  const report: TrainingProgress | undefined = said && { ...base, epoch: 1, epochs: 3, step: 9, ...said };
+  return { status: START, report, fresh, notes: [] };
+}
+
+const notes = (before: TrainingJobStatus | undefined, said: Partial<TrainingProgress>) =>
+  trainingNotes(trainingJob({}, before), outcome(said)).map(({ reason, message }) => `${reason}: ${message}`);
+
+describe("saved states of a training", () => {
+  it("stay in status while its pod says nothing new, and go with the run", () => {
+    const before = { ...START, epoch: 1, step: 9, checkpoint: at(8), resumed: at(4) };
+    const job = trainingJob({}, before);
+    expect(trainingStatus(job, run, outcome(undefined))).toMatchObject({ checkpoint: at(8), resumed: at(4), epoch: 1 });
+    expect(trainingStatus(job, run, outcome({ checkpoint: at(12) }))).toMatchObject({
+      checkpoint: at(12),
+      resumed: at(4),
+    });
+    const other = trainingStatus(job, run, outcome(undefined, true));
+    expect(other).toMatchObject({ epoch: 0, step: 0 });
+    expect(other.checkpoint).toBeUndefined();
+    expect(other.resumed).toBeUndefined();
+  });
+
+  it("are told in an event the first time and when a pod was stopped, not each time", () => {
+    const failure = { reason: "Terminated", message: "", exitCode: 143 } as const;
+    expect(notes(START, { checkpoint: at(4) })).toEqual([
+      `CheckpointSaved: run ${run.job.run} is saved at epoch 1, step 4`,
+    ]);
+    const before = { ...START, checkpoint: at(4) };
+    expect(notes(before, { checkpoint: at(8) })).toEqual([]);
+    expect(notes(before, { checkpoint: at(9), failure })).toEqual([
+      `CheckpointSaved: run ${run.job.run} is saved at epoch 1, step 9`,
+    ]);
+    expect(notes({ ...START, checkpoint: at(9) }, { checkpoint: at(9), failure })).toEqual([]);
+  });
+
+  it("are told when a pod goes on from one, once for each pod", () => {
+    const before = { ...START, checkpoint: at(4) };
+    const resumed = at(4, "2026-01-01T12:10:00Z");
+    expect(notes(before, { checkpoint: at(4), resumed })).toEqual([
+      `Resumed: run ${run.job.run} goes on from epoch 1, step 4`,
+    ]);
+    expect(notes({ ...before, resumed }, { checkpoint: at(4), resumed })).toEqual([]);
+    const again = at(4, "2026-01-01T12:20:00Z");
+    expect(notes({ ...before, resumed }, { checkpoint: at(4), resumed: again }).length).toBe(1);
+  });
+});
