@@ -12,6 +12,7 @@ import { loadLayersModel, writeLayersModel } from "../formats/tfjs-layers.ts";
 import { type Reporter, reporter } from "../reporter.ts";
 import { type Artefact, openArtefact } from "../store/artefact.ts";
 import { type ArtefactDescription, findFinished, writeArtefact } from "../store/artefact-writer.ts";
+import { Fence } from "../store/fence.ts";
 import { fileRecords, filesDigest } from "../store/files.ts";
 import { resolveInput, resolveUri } from "../store/uri.ts";
 import { evaluate } from "../training/evaluate.ts";
@@ -123,7 +124,7 @@ async function optimizeAndWrite(
   run: OptimizationRun,
   folder: string,
   surroundings: Surroundings,
-  report: Report,
+  { report, fence }: { report: Report; fence: Fence },
 ): Promise<Artefact> {
   const { volumes, threads } = surroundings;
   const inputs = await loadInputs(run, volumes);
@@ -163,7 +164,7 @@ async function optimizeAndWrite(
       report.update({ state: "Uploading", progressPercent: 99 });
       return describe(run, backend, inputs, after, comparison);
     },
-    { shownAs: run.output.uri },
+    { shownAs: run.output.uri, fence },
   );
 }
 
@@ -208,5 +209,10 @@ export async function optimize(
     report.update({ adopted: true }, false);
     return judge(run, former, report);
   }
-  return judge(run, await optimizeAndWrite(run, folder, surroundings, report), report);
+  const fence = await Fence.take(folder, uri);
+  try {
+    return judge(run, await optimizeAndWrite(run, folder, surroundings, { report, fence }), report);
+  } finally {
+    await fence.release();
+  }
 }

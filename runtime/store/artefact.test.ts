@@ -42,6 +42,18 @@ const write = (text: string, specHash?: string) =>
     return description(specHash);
   });
 
+const writing = (fence: Fence, meanwhile: () => Promise<unknown> = () => Promise.resolve()) =>
+  writeArtefact(
+    dir,
+    async (staging) => {
+      await writeFile(join(staging, "model.json"), "{}");
+      await meanwhile();
+      await writeFile(join(staging, "more.json"), "{}");
+      return description();
+    },
+    { fence },
+  );
+
 const siblings = () => readdir(join(root, "digits"));
 
 it("is written as a whole, with every file's size and checksum, and opens with the same digest", async () => {
@@ -90,18 +102,6 @@ it("keeps away from the artefact of another specification and from foreign files
 });
 
 describe("of two processes of one run", () => {
-  const writing = (fence: Fence, meanwhile: () => Promise<unknown> = () => Promise.resolve()) =>
-    writeArtefact(
-      dir,
-      async (staging) => {
-        await writeFile(join(staging, "model.json"), "{}");
-        await meanwhile();
-        await writeFile(join(staging, "more.json"), "{}");
-        return description();
-      },
-      { fence, shownAs: "pvc://models/digits/digits-abc" },
-    );
-
   it("the one that began first stops when it is to write, and may be tried again", async () => {
     const older = await Fence.take(dir, "pvc://models/digits/digits-abc");
     const newer = await Fence.take(dir);

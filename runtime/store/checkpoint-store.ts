@@ -3,10 +3,11 @@
  * the header as JSON, the tensors one after the other, and the sha256 of all that; it becomes visible by a rename.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { type FileHandle, mkdir, open, readFile, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { z } from "zod";
 import { Failure, systemCode } from "../failure.ts";
+import { Fence } from "./fence.ts";
 import { sync } from "./files.ts";
 
 export interface StoredCheckpoint<Header> {
@@ -18,7 +19,6 @@ const MAGIC = Buffer.from("MWCHECK1");
 const SHA256_BYTES = 32;
 const HEADER_LIMIT = 16 * 1024 * 1024;
 const PARTIAL = ".partial";
-const WRITER = "writer";
 
 const NAME = /^step-[0-9]{16}$/;
 const nameOf = (step: number) => `step-${String(step).padStart(16, "0")}`;
@@ -114,27 +114,25 @@ async function readState(path: string): Promise<StoredCheckpoint<unknown>> {
   }
 }
 
-/** Has the newest process that opened a run's saved states take them over: an older one cannot save any more. */
+/** Only the process of a run that began last can save: another may not remove what that one relies on. */
 export class CheckpointStore {
   readonly #folder: string;
-  readonly #shownAs: string;
-  readonly #token = randomBytes(12).toString("hex");
+  readonly #fence: Fence;
 
-  private constructor(folder: string, shownAs: string) {
+  private constructor(folder: string, fence: Fence) {
     this.#folder = folder;
-    this.#shownAs = shownAs;
+    this.#fence = fence;
   }
 
   /**
    * Opens the saved states of the run whose artefact goes to `dir`. `shownAs`: its URI, for messages.
-   * Throws Failure OutputNotWritable.
+   * `fence`: taken when the run began; default: now. Throws Failure OutputNotWritable.
    */
-  static async open(dir: string, shownAs = dir): Promise<CheckpointStore> {
+  static async open(dir: string, shownAs = dir, fence?: Fence): Promise<CheckpointStore> {
     const folder = checkpointFolder(dir);
-    const store = new CheckpointStore(folder, shownAs);
+    const store = new CheckpointStore(folder, fence ?? (await Fence.take(dir, shownAs)));
     try {
       await mkdir(folder, { recursive: true });
-      await writeFile(join(folder, WRITER), store.#token);
       const entries = await readdir(folder);
       const partial = entries.filter((entry) => entry.endsWith(PARTIAL));
       await Promise.all(partial.map((entry) => rm(join(folder, entry), { force: true })));
@@ -169,15 +167,15 @@ export class CheckpointStore {
 
   /**
    * Saves a state and keeps the `keep` newest ones. One of the same step is replaced.
-   * Throws Failure OutputNotWritable when another process has taken over, and errors of the file system.
+   * Throws Failure Superseded when another process has taken over, and errors of the file system.
    */
   async save(step: number, header: unknown, tensors: readonly Float32Array[], keep: number): Promise<void> {
-    await this.#requireOwn();
+    await this.#fence.check();
     const path = join(this.#folder, nameOf(step));
-    const partial = `${path}.${this.#token}${PARTIAL}`;
+    const partial = `${path}.${randomBytes(6).toString("hex")}${PARTIAL}`;
     try {
       await writeState(partial, header, tensors);
-      await this.#requireOwn();
+      await this.#fence.check();
       await rename(partial, path);
       await sync(this.#folder);
     } catch (error) {
@@ -192,15 +190,5 @@ export class CheckpointStore {
   async #names(): Promise<string[]> {
     const entries = await readdir(this.#folder);
     return entries.filter((entry) => NAME.test(entry)).toSorted((a, b) => (a < b ? 1 : -1));
-  }
-
-  /** What an older process computes is the same, but it may not remove what the newer one relies on. */
-  async #requireOwn(): Promise<void> {
-    const token = await readFile(join(this.#folder, WRITER), "utf8").catch((error: unknown) => {
-      if (systemCode(error) === "ENOENT") return undefined;
-      throw error;
-    });
-    if (token === this.#token) return;
-    throw new Failure("OutputNotWritable", `Another process has taken over the run of ${this.#shownAs}; this one ends`);
   }
 }
