@@ -4,7 +4,7 @@ import type { ConsistencyTracker, Progress } from "./kernel/consistency.ts";
 import { ApiError } from "./kernel/errors.ts";
 import { controllerOf, type KubernetesObject, type Stored } from "./kernel/meta.ts";
 import type { Resource } from "./kernel/resource.ts";
-import { quotaFailure } from "./pods/refusal.ts";
+import { inOwnFields, quotaFailure } from "./pods/refusal.ts";
 import type { Failure, Note } from "./reasons.ts";
 import { truncate } from "./kernel/conditions.ts";
 import type { Write } from "./writes.ts";
@@ -112,7 +112,7 @@ function refusalOf(error: ApiError, write: Write): Refusal | undefined {
   const text = truncate(serverMessage(error), 700);
   const of = `${write.resource.kind} ${child}`;
   if (error.isInvalid || error.status === 400) {
-    const message = `the API server refused ${of}: ${text}; correct spec`;
+    const message = `the API server refused ${of}: ${inOwnFields(text)}; correct spec`;
     return { failure: { reason: "InvalidSpec", message }, child, mayPass: false };
   }
   // Admission learns of new kinds some seconds after the API server serves them.

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@jest/globals";
-import { quotaFailure } from "./refusal.ts";
+import { inOwnFields, quotaFailure } from "./refusal.ts";
 
 describe("a ResourceQuota that keeps pods from being created", () => {
   it("is named with what to lower", () => {
@@ -21,5 +21,17 @@ describe("a ResourceQuota that keeps pods from being created", () => {
 
   it("is not seen in another refusal", () => {
     expect(quotaFailure('pods "a" is forbidden: violates PodSecurity "restricted"')).toBeUndefined();
+  });
+});
+
+describe("a refused Job or Deployment", () => {
+  it.each([
+    ["spec.template.spec.containers[0].resources.requests: Invalid", "spec.resources.requests: Invalid"],
+    ["spec.template.spec.tolerations[0].operator: Invalid", "spec.pod.tolerations[0].operator: Invalid"],
+    ["spec.template.spec.containers[0].env[0].name: Required", "spec.pod.env[0].name: Required"],
+    ["spec.template.labels: Invalid", "spec.pod.labels: Invalid"],
+    ["spec.activeDeadlineSeconds: Invalid", "spec.activeDeadlineSeconds: Invalid"],
+  ])("is told in the fields that the user wrote: %s", (said, told) => {
+    expect(inOwnFields(said)).toBe(told);
   });
 });

@@ -1,4 +1,4 @@
-/** Why pods are not created at all, from the words of the API server. */
+/** Why pods, or what makes them, are not created at all: the words of the API server, in terms of our kinds. */
 import type { Failure } from "../reasons.ts";
 
 /** A ResourceQuota is exceeded, or asks for amounts that the pod does not say; undefined for anything else. */
@@ -15,4 +15,21 @@ function fields(amounts: string): string {
   return names
     .map((name) => `spec.resources.${/^(limits|requests)\./.test(name) ? name : `requests.${name}`}`)
     .join(" and ");
+}
+
+/** Where parts of a pod template come from; the first that fits. */
+const SOURCES: readonly (readonly [template: string, own: string])[] = [
+  ["spec.template.spec.containers[0].resources", "spec.resources"],
+  ["spec.template.spec.containers[0].image", "spec.runtime.image"],
+  ["spec.template.spec.containers[0].env", "spec.pod.env"],
+  ["spec.template.spec.resourceClaims", "spec.gpu"],
+  ["spec.template.metadata.", "spec.pod."],
+  ["spec.template.spec.", "spec.pod."],
+  ["spec.template.labels", "spec.pod.labels"],
+  ["spec.template.annotations", "spec.pod.annotations"],
+];
+
+/** A message about a Job or Deployment, with the fields that the user wrote. */
+export function inOwnFields(message: string): string {
+  return SOURCES.reduce((text, [template, own]) => text.replaceAll(template, own), message);
 }

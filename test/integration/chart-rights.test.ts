@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import type { ApiServer } from "../cluster/apiserver.ts";
 import { until } from "../cluster/wait.ts";
-import { condition, modelDeployment, Space, trainingJob } from "./operator/objects.ts";
+import { condition, digest, modelDeployment, optimizationJob, Space, trainingJob } from "./operator/objects.ts";
 import { CHART, type Operator, Release, startPlainServer } from "./operator/release.ts";
 
 let server: ApiServer;
@@ -52,6 +52,17 @@ async function may(user: string, verb: string, resource: string): Promise<boolea
   return review.status.allowed;
 }
 
+const PLURALS = {
+  TrainingJob: "trainingjobs",
+  OptimizationJob: "optimizationjobs",
+  ModelDeployment: "modeldeployments",
+} as const;
+
+const NO_TERM = { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [] } };
+
+const fromUri = (name: string, spec: Record<string, unknown>) =>
+  optimizationJob(name, { model: { uri: "pvc://models/digits/one", digest: digest("1") }, ...spec });
+
 describe("with watchNamespaces, the chart", () => {
   it("grants Roles in those namespaces, one for the lease, and nothing in the whole cluster", async () => {
     const roles = [`${release.namespace}/models-modelwright-lease`, `${team.namespace}/models-modelwright`];
@@ -80,6 +91,44 @@ describe("with watchNamespaces, the chart", () => {
     expect((await other.get("modeldeployments", "served")).status.observedGeneration).toBe(-1);
     expect(await names("/apis/coordination.k8s.io/v1/leases")).toContain(`${release.namespace}/modelwright-operator`);
   }, 60_000);
+
+  // What only those check that make pods of it.
+  it.each([
+    [
+      "TrainingJob",
+      "more-than-most",
+      { resources: { requests: { memory: "2Gi" }, limits: { memory: "1Gi" } } },
+      "spec.resources.requests",
+    ],
+    ["TrainingJob", "no-such-resource", { resources: { limits: { bananas: "1" } } }, "[spec.resources.limits[bananas]"],
+    [
+      "OptimizationJob",
+      "bad-toleration",
+      { pod: { tolerations: [{ key: "a", operator: "Exists", value: "b" }] } },
+      "spec.pod.tolerations[0].operator",
+    ],
+    ["OptimizationJob", "bad-label", { pod: { labels: { team: "not a value!" } } }, "spec.pod.labels"],
+    ["ModelDeployment", "bad-selector", { pod: { nodeSelector: { "bad key": "x" } } }, "spec.pod.nodeSelector"],
+    [
+      "ModelDeployment",
+      "bad-affinity",
+      { pod: { affinity: { nodeAffinity: NO_TERM } } },
+      "spec.pod.affinity.nodeAffinity",
+    ],
+    ["ModelDeployment", "bad-annotation", { pod: { annotations: { "a/b/c": "x" } } }, "spec.pod.annotations"],
+  ] as const)("shows what is wrong with a %s in its status: %s", async (kind, name, spec, field) => {
+    const wrong = { TrainingJob: trainingJob, OptimizationJob: fromUri, ModelDeployment: modelDeployment }[kind](
+      name,
+      spec,
+    );
+    await team.create(wrong);
+    const plural = PLURALS[kind];
+    const status = await team.status(plural, name, "is refused", ({ lastFailure }) => lastFailure !== undefined);
+    expect(status.lastFailure?.reason).toBe("InvalidSpec");
+    expect(status.lastFailure?.message).toMatch(/; correct spec$/);
+    expect(status.lastFailure?.message).toContain(`: ${field}`);
+    expect(condition(status, "Stalled")?.status).toBe("True");
+  });
 
   it("was asked for no more rights", () => {
     const texts = operators.flatMap(({ lines }) => lines.map((line) => JSON.stringify(line)));

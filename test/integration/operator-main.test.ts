@@ -1,9 +1,14 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "@jest/globals";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { rootCertificates } from "node:tls";
 import { fileURLToPath } from "node:url";
 import { type ApiServer, startApiServer } from "../cluster/apiserver.ts";
+import { writeKubeconfig } from "../cluster/kubeconfig.ts";
 import { until } from "../cluster/wait.ts";
 import { IMAGE, installCrds } from "./operator/bed.ts";
 import { Space, trainingJob } from "./operator/objects.ts";
@@ -96,6 +101,30 @@ describe("the operator's program", () => {
     await space.status("trainingjobs", "later", "has a run", ({ run }) => run !== undefined);
     second.child.kill("SIGTERM");
     expect(await second.ended).toBe(0);
+  }, 60_000);
+
+  it("trusts an API server that an authority of --ca-file signed for, and says what a bad file lacks", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "modelwright-authorities-"));
+    try {
+      const caFile = join(folder, "other.pem");
+      await writeFile(caFile, rootCertificates[0] ?? "");
+      const { url, certFile, keyFile } = server;
+      const credentials = { certFile, keyFile };
+      const kubeconfig = await writeKubeconfig(join(folder, "kubeconfig"), { url, caFile, user: "admin", credentials });
+      const args = ["--runtime-image", IMAGE, "--namespace", space.namespace, "--health-port", "0"];
+      const synced = ({ lines }: ReturnType<typeof start>) =>
+        lines.some(({ message }) => message === "informers synced");
+      const without = start(...args, "--kubeconfig", kubeconfig);
+      const operator = start(...args, "--kubeconfig", kubeconfig, "--ca-file", server.caFile);
+      await until("it has read everything", async () => synced(operator));
+      await until("the other is refused", async () => without.lines.some(({ level }) => level === "warn"));
+      expect(synced(without)).toBe(false);
+      const wrong = start(...args, "--kubeconfig", kubeconfig, "--ca-file", kubeconfig);
+      expect(await wrong.ended).toBe(64);
+      expect(wrong.errors()).toMatch(/--ca-file .* has no certificate; it must be PEM/);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
   }, 60_000);
 
   it.each([
