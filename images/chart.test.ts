@@ -38,9 +38,42 @@ describe("the chart's generated templates", () => {
 });
 
 describe("the chart", () => {
+  it("has every value explained in docs/install.md, and no other", async () => {
+    const page = await readFile(join(root, "docs/install.md"), "utf8");
+    const explained = page
+      .split("\n")
+      .filter((line) => line.startsWith("| `"))
+      .flatMap((line) => [...(line.split("|")[1] ?? "").matchAll(/`([^`]+)`/g)].map(([, name = ""]) => name))
+      .flatMap(alternatives)
+      .filter((name) => !/^[A-Z]+$/.test(name));
+    const values: unknown = parse(await readFile(join(chart, "values.yaml"), "utf8"));
+    const paths = pathsOf(values);
+    expect(explained.filter((name) => !paths.includes(name))).toEqual([]);
+    const isExplained = (path: string) => explained.some((name) => path === name || path.startsWith(`${name}.`));
+    expect(
+      paths.filter((path) => !isExplained(path) && !explained.some((name) => name.startsWith(`${path}.`))),
+    ).toEqual([]);
+  });
+
   it("has the version of the program", async () => {
     const { version, appVersion } = parse(await readFile(join(chart, "Chart.yaml"), "utf8")) as Record<string, string>;
     const program = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as { version: string };
     expect({ version, appVersion }).toEqual({ version: program.version, appVersion: program.version });
   });
 });
+
+/** `a.{b,c}` as `a.b` and `a.c`. */
+function alternatives(name: string): string[] {
+  const [, before = "", choices] = /^(.*)\{(.+)\}$/.exec(name) ?? [];
+  return choices === undefined ? [name] : choices.split(",").map((choice) => before + choice);
+}
+
+/** Paths of all values, of groups of them too. */
+function pathsOf(value: unknown, path = ""): string[] {
+  const own = path === "" ? [] : [path];
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return own;
+  return [
+    ...own,
+    ...Object.entries(value).flatMap(([name, part]) => pathsOf(part, path === "" ? name : `${path}.${name}`)),
+  ];
+}

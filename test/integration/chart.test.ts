@@ -310,5 +310,8 @@ describe("the chart", () => {
     expect(await kubectl(args)).toContain("--log-level=debug");
     await helm("uninstall", "models", "--namespace", namespace);
     expect(await kinds()).toHaveLength(3);
+    const elsewhere = ["--namespace", await server.namespace("chart")];
+    await expect(helm("install", "others", chart, ...elsewhere)).rejects.toThrow("invalid ownership metadata");
+    await helm("upgrade", "--install", "others", chart, ...elsewhere, "--take-ownership");
   }, 60_000);
 });
