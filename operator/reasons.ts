@@ -10,6 +10,7 @@ const OBSERVED_FAILURES = [
   "WaitingForGpu",
   "ClaimNotFound",
   "ClaimUnbound",
+  "ClaimInUse",
   "DeadlineExceeded",
   "ProgressDeadlineExceeded",
   "QuotaExceeded",

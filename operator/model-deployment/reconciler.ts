@@ -15,6 +15,7 @@ import { Kinds } from "../kinds.ts";
 import { type JobLookup, resolveModel } from "../model-reference.ts";
 import type { PodRecord } from "../pods/pod-record.ts";
 import { PROBE_SECONDS, type Reports } from "../pods/reports.ts";
+import { VOLUME_SECONDS, waitsForStart, withVolumeProblem } from "../pods/volumes.ts";
 import type { Note } from "../reasons.ts";
 import type { ConfigMapRecord } from "../runs/job-record.ts";
 import { LABELS } from "../../crds/contract/names.ts";
@@ -68,7 +69,7 @@ export class DeploymentReconciler {
     // Children go with their owner.
     if (owner === undefined || owner.metadata.deletionTimestamp !== undefined) return;
     const { signal } = context;
-    const { observed, unsettled } = await this.#observe(owner);
+    const { observed, unsettled } = await this.#observe(owner, signal);
     const seen = situation(observed);
     const written = await this.#options.children.write(key, owner, planRollout(seen), signal);
     const { status, notes } = deploymentStatus(seen, written.refusal);
@@ -79,11 +80,15 @@ export class DeploymentReconciler {
     return delays.length === 0 ? undefined : { requeueAfterSeconds: Math.min(...delays) };
   }
 
-  async #observe(owner: Stored<DeploymentOwner>): Promise<{ observed: ObservedDeployment; unsettled: boolean }> {
-    const { stores, config, clock, lookup } = this.#options;
+  async #observe(
+    owner: Stored<DeploymentOwner>,
+    signal: AbortSignal,
+  ): Promise<{ observed: ObservedDeployment; unsettled: boolean }> {
+    const { client, stores, config, clock, lookup } = this.#options;
     const { uid, namespace } = owner.metadata;
     const key = keyOfObject(owner);
-    const pods = stores.pods.byIndex(BY_DEPLOYMENT, key).filter(isOfReplicaSet);
+    const found = stores.pods.byIndex(BY_DEPLOYMENT, key).filter(isOfReplicaSet);
+    const pods = await withVolumeProblem(client, found, clock.now(), signal);
     const { reports, unsettled } = await this.#ask(pods);
     const observed = {
       owner,
@@ -160,7 +165,7 @@ function isOfReplicaSet(pod: PodRecord): boolean {
 
 /** Seconds after which time alone may change the decision. */
 function delaysOf({ observed, views, front, stable, desired, replicas }: Situation): number[] {
-  const delays: number[] = [];
+  const delays: number[] = observed.pods.some(waitsForStart) ? [VOLUME_SECONDS] : [];
   for (const view of views.values()) {
     const current = view.name === stable || view.name === desired;
     const { wanted = 0, ready = 0 } = view.deployment ?? {};

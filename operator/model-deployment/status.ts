@@ -159,7 +159,7 @@ function lastFailure(
   return present({ reason, message, exitCode, revision, time });
 }
 
-const WAITS: readonly string[] = ["WaitingForGpu", "Unschedulable", "ClaimUnbound", "QuotaExceeded"];
+const WAITS: readonly string[] = ["WaitingForGpu", "Unschedulable", "ClaimUnbound", "ClaimInUse", "QuotaExceeded"];
 
 function currentFailure(
   { observed, views, stable, desired, replicas }: Situation,

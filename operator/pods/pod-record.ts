@@ -22,6 +22,8 @@ export interface PodRecord extends Identified {
   readonly readySince?: string | undefined;
   /** Why the scheduler has no node for it. */
   readonly unschedulable?: string | undefined;
+  /** Why a volume cannot be attached to its node. */
+  readonly unattached?: string | undefined;
   readonly running: boolean;
   /** When the container started last; RFC 3339. */
   readonly startedAt?: string | undefined;

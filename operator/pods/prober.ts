@@ -1,7 +1,7 @@
 /** Reads what a pod says of itself. Pods are not trusted: nothing but a bounded, checked answer comes back. */
-import { Agent, request } from "undici";
 import { PORTS } from "../../crds/contract/names.ts";
 import { Progress } from "../../crds/contract/progress.ts";
+import { Connections, textOf } from "../kernel/exchange.ts";
 
 export interface Prober {
   /** The pod's report; undefined where it gives none that is valid. Never throws. */
@@ -14,12 +14,7 @@ const LARGEST_BYTES = 64 * 1024;
 /** Asks the management port of the pod's own address; follows no redirect. */
 export class HttpProber implements Prober {
   readonly #port: number;
-  readonly #agent = new Agent({
-    connect: { timeout: TIMEOUT_MILLISECONDS },
-    maxResponseSize: LARGEST_BYTES,
-    keepAliveTimeout: 4000,
-    allowH2: false,
-  });
+  readonly #connections = new Connections("http:");
 
   constructor(port: number = PORTS.management) {
     this.#port = port;
@@ -28,16 +23,15 @@ export class HttpProber implements Prober {
   async probe(podIp: string): Promise<Progress | undefined> {
     const host = podIp.includes(":") ? `[${podIp}]` : podIp;
     try {
-      const { statusCode, body } = await request(`http://${host}:${this.#port}/progress`, {
-        dispatcher: this.#agent,
-        signal: AbortSignal.timeout(TIMEOUT_MILLISECONDS),
-        headers: { accept: "application/json" },
+      const response = await this.#connections.send(`http://${host}:${this.#port}/progress`, {
+        method: "GET",
+        // A pod is asked too seldom for its connection to be worth keeping.
+        headers: { accept: "application/json", connection: "close" },
+        deadlineMilliseconds: TIMEOUT_MILLISECONDS,
       });
-      if (statusCode !== 200) {
-        await body.dump({ limit: LARGEST_BYTES });
-        return undefined;
-      }
-      const parsed = Progress.safeParse(await body.json());
+      const text = await textOf(response, LARGEST_BYTES);
+      if (response.statusCode !== 200) return undefined;
+      const parsed = Progress.safeParse(JSON.parse(text));
       return parsed.success ? parsed.data : undefined;
     } catch {
       // Whatever went wrong, the pod has said nothing that counts.
@@ -46,6 +40,7 @@ export class HttpProber implements Prober {
   }
 
   close(): Promise<void> {
-    return this.#agent.destroy();
+    this.#connections.destroy();
+    return Promise.resolve();
   }
 }

@@ -53,6 +53,18 @@ describe("what is wrong with a pod", () => {
       reason: "ContainerCannotStart",
       final: true,
     },
+    {
+      what: "a volume that is attached to another node",
+      seen: { unattached: 'Multi-Attach error for volume "pvc-1" Volume is already used by pod(s) digits-1' },
+      reason: "ClaimInUse",
+      final: false,
+    },
+    {
+      what: "a volume that cannot be attached",
+      seen: { unattached: "rpc error: no such disk" },
+      reason: "ContainerCannotStart",
+      final: false,
+    },
     { what: "a crash", seen: { restarts: 1, endedBefore: { exitCode: 1 } }, reason: "PodFailed", final: false },
     { what: "a third crash", seen: { restarts: 3, endedBefore: { exitCode: 1 } }, reason: "PodFailed", final: true },
     {
@@ -125,6 +137,11 @@ describe("what the scheduler lacks", () => {
       reason: "ClaimUnbound",
       names: "StorageClass",
     },
+    ...[
+      "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) had volume node affinity conflict.",
+      "0/1 nodes are available: 1 node(s) didn't match PersistentVolume's node affinity.",
+      "0/2 nodes are available: 2 node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode.",
+    ].map((message) => ({ message, reason: "ClaimInUse", names: "accessModes: [ReadWriteMany]" })),
     {
       message: "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.",
       reason: "Unschedulable",

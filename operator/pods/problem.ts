@@ -63,6 +63,7 @@ export function podProblem(pod: PodRecord): Problem | undefined {
   if (pod.phase === "Failed") return { failure: podFailure(pod), final: false };
   if (pod.ready) return undefined;
   if (pod.unschedulable !== undefined) return { failure: placement(pod.unschedulable), final: false };
+  if (pod.unattached !== undefined) return { failure: attachment(pod, pod.unattached), final: false };
   const before = endedFailure(pod, pod.endedBefore);
   if (before !== undefined && before.reason !== "Terminated") {
     const crashes = pod.restarts >= 3;
@@ -104,6 +105,17 @@ function waitingProblem({ waiting, image }: PodRecord): Problem | undefined {
   return { failure: { reason: "ContainerCannotStart", message }, final: start };
 }
 
+const IN_USE =
+  "the volume of a PersistentVolumeClaim can be used on one node only, and this pod cannot run there; use a claim with accessModes: [ReadWriteMany], or make room on that node and keep the pods on it with spec.pod";
+
+/** What the attach controller's message says is wrong. */
+function attachment(pod: PodRecord, message: string): Failure {
+  if (/multi-attach/i.test(message)) return { reason: "ClaimInUse", message: IN_USE };
+  const text = truncate(message, 300);
+  const remedy = `see kubectl describe pod ${pod.metadata.name}`;
+  return { reason: "ContainerCannotStart", message: `a volume cannot be attached to the node: ${text}; ${remedy}` };
+}
+
 /** What the scheduler's message says is lacking. */
 export function placement(message: string): Failure {
   const missing = /persistentvolumeclaim "([^"]+)" not found/.exec(message)?.[1];
@@ -118,6 +130,9 @@ export function placement(message: string): Failure {
       reason: "ClaimUnbound",
       message: "a PersistentVolumeClaim has no volume yet; check its StorageClass with kubectl describe pvc",
     };
+  }
+  if (/volume node affinity conflict|PersistentVolume's node affinity|ReadWriteOncePod/.test(message)) {
+    return { reason: "ClaimInUse", message: IN_USE };
   }
   const resources = [...message.matchAll(/Insufficient ([A-Za-z0-9][-A-Za-z0-9./_]*)/g)].map((match) => match[1] ?? "");
   const names = [...new Set(resources.map((name) => name.replace(/[.,]+$/, "")))];

@@ -13,6 +13,7 @@ import type { Resource } from "../kernel/resource.ts";
 import type { Store } from "../kernel/store.ts";
 import type { PodRecord } from "../pods/pod-record.ts";
 import { PROBE_SECONDS, type Reports } from "../pods/reports.ts";
+import { VOLUME_SECONDS, waitsForStart, withVolumeProblem } from "../pods/volumes.ts";
 import type { Note } from "../reasons.ts";
 import type { ConfigMapRecord, JobRecord } from "./job-record.ts";
 import type { JobOwner, JobRun } from "./objects.ts";
@@ -94,7 +95,8 @@ export class RunReconciler<O extends JobOwner & KubernetesObject> {
     const { uid } = owner.metadata;
     const jobs = stores.jobs.byOwner(uid);
     const job = jobs.find((candidate) => candidate.metadata.name === run.job.run);
-    const pods = job === undefined ? [] : stores.pods.byOwner(job.metadata.uid);
+    const found = job === undefined ? [] : stores.pods.byOwner(job.metadata.uid);
+    const pods = await withVolumeProblem(this.#options.client, found, clock.now(), signal);
     const formerPods = jobs
       .filter((other) => other !== job)
       .flatMap(({ metadata }) => stores.pods.byOwner(metadata.uid));
@@ -146,6 +148,7 @@ function isPodless(observed: ObservedRun): boolean {
 
 function requeue(observed: ObservedRun): ReconcileResult | undefined {
   if (observed.pods.some((pod) => pod.running)) return { requeueAfterSeconds: PROBE_SECONDS };
+  if (observed.pods.some(waitsForStart)) return { requeueAfterSeconds: VOLUME_SECONDS };
   const job = currentJob(observed);
   const active = job !== undefined && !job.suspend && !job.complete && job.failure === undefined;
   return active && observed.pods.length === 0 ? { requeueAfterSeconds: PODLESS_SECONDS } : undefined;

@@ -19,7 +19,13 @@ export interface RunOutcome {
 }
 
 /** Reasons that only say what is waited for. */
-const WAITS: readonly ObservedFailure[] = ["WaitingForGpu", "Unschedulable", "ClaimUnbound", "QuotaExceeded"];
+const WAITS: readonly ObservedFailure[] = [
+  "WaitingForGpu",
+  "Unschedulable",
+  "ClaimUnbound",
+  "ClaimInUse",
+  "QuotaExceeded",
+];
 
 export function runStatus(observed: ObservedRun, refusal: Refusal | undefined): RunOutcome {
   const { owner, run } = observed;
