@@ -253,7 +253,8 @@ export class Client {
 
   /** Ends all connections, watches included. */
   close(): Promise<void> {
-    return this.#transport.close();
+    this.#transport.close();
+    return Promise.resolve();
   }
 
   async #object<T extends KubernetesObject>(resource: Resource<T>, call: Call): Promise<Stored<T>> {

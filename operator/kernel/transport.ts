@@ -1,8 +1,8 @@
+import type { IncomingMessage } from "node:http";
 import type { Readable } from "node:stream";
-import { Agent, request } from "undici";
-import type { Dispatcher } from "undici";
 import { type Clock, sleep, systemClock } from "./clock.ts";
 import { ApiError, described, errorFromBody } from "./errors.ts";
+import { Connections, textOf } from "./exchange.ts";
 import type { Connection, TlsMaterial } from "./kube-config.ts";
 
 export interface Call {
@@ -32,15 +32,15 @@ export interface TransportOptions {
 
 interface Dispatch {
   readonly over: "calls" | "watches";
-  readonly signal: AbortSignal | null;
-  readonly headersTimeout?: number;
-  readonly bodyTimeout?: number;
+  readonly signal?: AbortSignal | undefined;
+  readonly deadlineMilliseconds?: number;
+  readonly silenceMilliseconds?: number;
 }
 
 interface Pool {
   readonly tls: TlsMaterial;
-  readonly calls: Agent;
-  readonly watches: Agent;
+  readonly calls: Connections;
+  readonly watches: Connections;
 }
 
 const maxTries = 5;
@@ -85,48 +85,46 @@ export class Transport {
   async stream(call: Call, silenceSeconds: number): Promise<Readable> {
     const response = await this.#send(call, {
       over: "watches",
-      headersTimeout: silenceSeconds * 1000,
-      bodyTimeout: silenceSeconds * 1000,
-      signal: call.signal ?? null,
+      silenceMilliseconds: silenceSeconds * 1000,
+      signal: call.signal,
     });
-    if (response.statusCode === 200) return response.body;
+    if (response.statusCode === 200) return response;
     throw await refusal(call, response);
   }
 
-  async close(): Promise<void> {
-    const pool = this.#pool;
+  close(): void {
+    this.#pool?.calls.destroy();
+    this.#pool?.watches.destroy();
     this.#pool = undefined;
-    await Promise.all([pool?.calls.destroy(), pool?.watches.destroy()]);
   }
 
   async #attempt(call: Call, milliseconds: number): Promise<{ body: unknown }> {
-    const timeout = AbortSignal.timeout(Math.ceil(milliseconds));
-    const signal = call.signal ? AbortSignal.any([call.signal, timeout]) : timeout;
-    const response = await this.#send(call, { over: "calls", signal });
-    if (response.statusCode >= 400) throw await refusal(call, response);
+    const limits = { signal: call.signal, deadlineMilliseconds: Math.ceil(milliseconds) };
+    const response = await this.#send(call, { over: "calls", ...limits });
+    if ((response.statusCode ?? 0) >= 400) throw await refusal(call, response);
     try {
-      return { body: await response.body.json() };
+      return { body: JSON.parse(await textOf(response)) as unknown };
     } catch (cause) {
       throw unanswered(call, cause);
     }
   }
 
   /** A refused token may have been rotated since it was read: it is read again, once. */
-  async #send(call: Call, how: Dispatch): Promise<Dispatcher.ResponseData> {
+  async #send(call: Call, how: Dispatch): Promise<IncomingMessage> {
     const response = await this.#sendAs(call, how, await this.#connection.authorization());
     if (response.statusCode !== 401) return response;
-    await response.body.dump();
+    response.resume();
     return this.#sendAs(call, how, await this.#connection.authorization(true));
   }
 
   /** So may certificates: after a handshake that failed nothing was sent, so it is safe to try with new ones, once. */
-  async #sendAs(call: Call, how: Dispatch, authorization: string | undefined): Promise<Dispatcher.ResponseData> {
-    const pool = await this.#agents();
+  async #sendAs(call: Call, how: Dispatch, authorization: string | undefined): Promise<IncomingMessage> {
+    const pool = await this.#connections();
     try {
       return await this.#sendOver(pool, call, how, authorization);
     } catch (error) {
       if (!isHandshakeFailure(error)) throw error;
-      const renewed = await this.#agents(true);
+      const renewed = await this.#connections(true);
       if (renewed === pool) throw error;
       return this.#sendOver(renewed, call, how, authorization);
     }
@@ -137,13 +135,12 @@ export class Transport {
     call: Call,
     { over, ...limits }: Dispatch,
     authorization: string | undefined,
-  ): Promise<Dispatcher.ResponseData> {
+  ): Promise<IncomingMessage> {
     const started = this.#clock.monotonic();
     let code = "<error>";
     try {
-      const response = await request(this.#connection.server + call.path + queryOf(call.query), {
+      const response = await pool[over].send(this.#connection.server + call.path + queryOf(call.query), {
         ...limits,
-        dispatcher: pool[over],
         method: call.method,
         headers: {
           accept: "application/json",
@@ -151,7 +148,7 @@ export class Transport {
           ...(authorization ? { authorization } : {}),
           ...(call.body === undefined ? {} : { "content-type": call.contentType ?? "application/json" }),
         },
-        body: call.body === undefined ? null : JSON.stringify(call.body),
+        body: call.body === undefined ? undefined : JSON.stringify(call.body),
       });
       code = String(response.statusCode);
       return response;
@@ -163,39 +160,21 @@ export class Transport {
     }
   }
 
-  /** New agents when certificates changed; the old ones finish what they carry. */
-  async #agents(fresh = false): Promise<Pool> {
+  /** New connections when certificates changed; the old ones finish what they carry. */
+  async #connections(fresh = false): Promise<Pool> {
     const tls = await this.#connection.tls(fresh);
     if (this.#pool?.tls !== tls) {
       const old = this.#pool;
       this.#pool = {
         tls,
-        calls: agent(tls, this.#options.connections ?? 32),
-        watches: agent(tls, undefined),
+        calls: new Connections(this.#connection.server, tls, this.#options.connections ?? 32),
+        watches: new Connections(this.#connection.server, tls),
       };
-      // The close waits for running calls; nobody needs to wait for it.
-      void Promise.allSettled([old?.calls.close(), old?.watches.close()]);
+      old?.calls.retire();
+      old?.watches.retire();
     }
     return this.#pool;
   }
-}
-
-function agent(tls: TlsMaterial, connections: number | undefined): Agent {
-  return new Agent({
-    connections: connections ?? null,
-    pipelining: 1,
-    // HTTP/1.1: a stalled stream then never holds back the others.
-    allowH2: false,
-    keepAliveTimeout: 30_000,
-    keepAliveMaxTimeout: 60_000,
-    connect: {
-      ...Object.fromEntries(Object.entries(tls).filter(([, value]) => value !== undefined)),
-      timeout: 10_000,
-      // A peer that vanished is noticed by the kernel within half a minute.
-      keepAlive: true,
-      keepAliveInitialDelay: 15_000,
-    },
-  });
 }
 
 /** Milliseconds to wait before the next attempt; undefined when there should be none. */
@@ -222,11 +201,11 @@ function isHandshakeFailure(error: unknown): boolean {
   return /CERT|UNABLE_TO_|^ERR_(TLS|SSL)_/.test(code);
 }
 
-async function refusal(call: Call, response: Dispatcher.ResponseData): Promise<ApiError> {
-  const text = await response.body.text().catch(() => "");
+async function refusal(call: Call, response: IncomingMessage): Promise<ApiError> {
+  const text = await textOf(response).catch(() => "");
   const asked = Number(response.headers["retry-after"]);
   const context = `${call.method} ${call.path}`;
-  return errorFromBody(response.statusCode, parsed(text), context, Number.isFinite(asked) ? asked : undefined);
+  return errorFromBody(response.statusCode ?? 0, parsed(text), context, Number.isFinite(asked) ? asked : undefined);
 }
 
 function parsed(text: string): unknown {
