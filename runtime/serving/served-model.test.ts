@@ -55,6 +55,17 @@ describe("served model", () => {
     expect(model.progress()).toMatchObject({ state: "Serving", engine: "Fake", device: "CPU", revision: "m-1" });
   });
 
+  it("says the same as long as it serves: what it measured when it was loaded", async () => {
+    const { model, engines, x } = setUp(rowsSignature);
+    expect(model.progress().peakMemoryBytes).toBeUndefined();
+    await model.start();
+    const first = model.progress();
+    expect(first.peakMemoryBytes).toBeGreaterThan(1000);
+    await model.batcher.submit([x], 1).outputs;
+    for (const engine of engines) engine.peakMemoryBytes = 2 ** 40;
+    expect(model.progress()).toEqual(first);
+  });
+
   it("puts no rows together when the model has no batch dimension", async () => {
     const fixed: Signature = { ...rowsSignature, inputs: [{ name: "x", datatype: "FP32", shape: [1, 2] }] };
     const { model, engines, x } = setUp(fixed);

@@ -51,6 +51,7 @@ export class ServedModel {
   #batchable = false;
   #loadSeconds: number | undefined;
   #warmupSeconds: number | undefined;
+  #peakMemoryBytes: number | undefined;
   #servingSince = 0;
   #restarts = 0;
   #computingSince: number | undefined;
@@ -117,7 +118,6 @@ export class ServedModel {
 
   progress(): ServingProgress {
     const { revision, uri, digest } = this.#options;
-    const peak = this.#engine?.peakMemoryBytes ?? 0;
     return {
       kind: "ServingProgress",
       revision,
@@ -126,8 +126,7 @@ export class ServedModel {
       ...(this.#loaded === undefined ? {} : { engine: this.#loaded.engine, device: this.#loaded.device }),
       ...(this.#loadSeconds === undefined ? {} : { loadSeconds: this.#loadSeconds }),
       ...(this.#warmupSeconds === undefined ? {} : { warmupSeconds: this.#warmupSeconds }),
-      // Both processes; pages of libraries that they share are counted twice.
-      ...(peak === 0 ? {} : { peakMemoryBytes: peak + process.resourceUsage().maxRSS * 1024 }),
+      ...(this.#peakMemoryBytes === undefined ? {} : { peakMemoryBytes: this.#peakMemoryBytes }),
     };
   }
 
@@ -151,6 +150,8 @@ export class ServedModel {
     if (this.#closed) return;
     this.#state = "Serving";
     this.#servingSince = clock.now();
+    // Of loading and warming, so that it stays what it is. Both processes; pages that they share are counted twice.
+    this.#peakMemoryBytes = engine.peakMemoryBytes + process.resourceUsage().maxRSS * 1024;
     this.batcher.open(this.#batchable ? maxRows : 1);
     void engine.ended.then((end) => this.#restart(crashOf(end)));
   }

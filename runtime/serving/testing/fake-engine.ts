@@ -5,7 +5,7 @@ import type { Signature, Tensor } from "../tensor.ts";
 
 /** Loads a model with this signature, or fails; answers its inputs. */
 export class FakeEngine implements InferenceEngine {
-  readonly peakMemoryBytes = 1000;
+  peakMemoryBytes = 1000;
   readonly shapes: (readonly number[])[] = [];
   readonly ended: Promise<Exit>;
   closed = false;
