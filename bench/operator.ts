@@ -3,6 +3,7 @@
  * client-node. `node bench/operator.ts [--objects 1000] [--quick]`; see docs/benchmarks.md
  */
 import { spawnSync } from "node:child_process";
+import { readFile } from "node:fs/promises";
 import { loadavg } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -24,12 +25,18 @@ interface Size {
 const quick: Size = { objects: 200, most: 400, idleSeconds: 60, observed: 5 };
 const full: Size = { objects: 1000, most: 3000, idleSeconds: 300, observed: 20 };
 const ONE_BY_ONE = 50;
-const NODE_FLAGS: readonly string[] = [];
 
 const quantile = (values: readonly number[], q: number): number =>
   values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * q))] ?? Number.NaN;
 const say = (line: string): void => console.log(`${new Date().toISOString().slice(11, 19)} ${line}`);
 const load = (): string => `load ${loadavg()[0]?.toFixed(1)}`;
+
+/** Node's flags, as the operator's image has them. */
+async function nodeFlags(): Promise<string[]> {
+  const dockerfile = await readFile(join(import.meta.dirname, "../images/operator/Dockerfile"), "utf8");
+  const entry = JSON.parse(/^ENTRYPOINT (.*)$/m.exec(dockerfile)?.[1] ?? "[]") as string[];
+  return entry.filter((argument) => argument.startsWith("--"));
+}
 
 async function program(bed: Bed, name: string, { kubeconfig, namespace }: Subject): Promise<Program> {
   const [port = 0] = await freePorts(1);
@@ -37,7 +44,7 @@ async function program(bed: Bed, name: string, { kubeconfig, namespace }: Subjec
     name === "stock"
       ? ["stock-controller.js", kubeconfig, namespace, String(port)]
       : [
-          ...NODE_FLAGS,
+          ...(await nodeFlags()),
           "dist/operator/main.js",
           "--runtime-image=registry.example/modelwright/runtime:1",
           `--kubeconfig=${kubeconfig}`,

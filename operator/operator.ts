@@ -145,6 +145,8 @@ export function createOperator(options: OperatorOptions): Operator {
     new Controller({
       name,
       queue: queues[name],
+      // Most of a reconcile is waiting for the API server.
+      concurrency: 16,
       reconcile,
       consistency: of,
       clock,
