@@ -23,6 +23,8 @@ export interface DeploymentRecord extends Identified {
 
 export function deploymentRecord(deployment: Stored<IDeployment>): DeploymentRecord {
   const { spec, status = {} } = deployment;
+  // A thousand templates as text are a third of what they are as objects; they are looked at in reconciles only.
+  const template = JSON.stringify(spec?.template ?? {});
   const refusal = status.conditions?.find(({ type, status: holds }) => type === "ReplicaFailure" && holds === "True");
   return {
     metadata: metadataOf(deployment),
@@ -32,7 +34,9 @@ export function deploymentRecord(deployment: Stored<IDeployment>): DeploymentRec
     replicas: status.replicas ?? 0,
     updated: status.updatedReplicas ?? 0,
     ready: status.readyReplicas ?? 0,
-    template: spec?.template ?? {},
+    get template() {
+      return JSON.parse(template) as PodTemplate;
+    },
     refusal: refusal?.message,
   };
 }
