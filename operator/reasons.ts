@@ -1,4 +1,6 @@
 /** The closed lists of reasons in conditions, failures and events. */
+import { truncate } from "./kernel/conditions.ts";
+import { printable } from "./presentable.ts";
 import { type FailureReason, FAILURE_REASONS } from "../crds/contract/exit-code.ts";
 
 /** Why something failed or waits, as the operator sees it, besides what the runtime reports. */
@@ -70,6 +72,13 @@ export interface Failure {
   readonly exitCode?: number | undefined;
   /** RFC 3339; when it is known. */
   readonly time?: string | undefined;
+}
+
+const LONGEST_MESSAGE = 1024;
+
+/** As status may hold it: messages are put together from others, some of which pods have said. */
+export function bounded<F extends Pick<Failure, "message">>(failure: F): F {
+  return { ...failure, message: truncate(printable(failure.message), LONGEST_MESSAGE).toWellFormed() };
 }
 
 /** What users read with kubectl describe. */

@@ -1,6 +1,7 @@
 /** What is wrong with a revision, from its Deployment, its pods and what they say. */
 import { type Problem, podProblem } from "../pods/problem.ts";
 import { quotaFailure } from "../pods/refusal.ts";
+import { bounded } from "../reasons.ts";
 import type { PodRecord } from "../pods/pod-record.ts";
 import { deadlineOf, digestOf, type ObservedDeployment, type RevisionView } from "./observed.ts";
 
@@ -19,6 +20,11 @@ export function revisionProblem(
   observed: ObservedDeployment,
   replicas: number,
 ): Problem | undefined {
+  const problem = worstProblem(view, observed, replicas);
+  return problem && { ...problem, failure: bounded(problem.failure) };
+}
+
+function worstProblem(view: RevisionView, observed: ObservedDeployment, replicas: number): Problem | undefined {
   const [wrong] = mismatched(view, observed);
   if (wrong !== undefined) {
     const message = `pod ${wrong.metadata.name} loaded other bytes than the revision's model; the files behind the URI were changed: write each version of a model to a folder of its own`;

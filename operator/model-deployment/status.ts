@@ -5,7 +5,7 @@ import { timestamp } from "../kernel/clock.ts";
 import { type Condition, isTrue, setCondition } from "../kernel/conditions.ts";
 import { present } from "../pods/pod-record.ts";
 import { type Failure, failureNote, type Note } from "../reasons.ts";
-import { round } from "../round.ts";
+import { round } from "../presentable.ts";
 import { knownConditions } from "../runs/status.ts";
 import { type Health, healthOf } from "./health.ts";
 import { digestOf, isGivenUp, type RevisionView, type Situation } from "./observed.ts";

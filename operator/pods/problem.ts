@@ -1,7 +1,7 @@
 /** What is wrong with a pod, in words that name the remedy. */
 import { EXIT } from "../../crds/contract/exit-code.ts";
 import { Progress } from "../../crds/contract/progress.ts";
-import type { Failure, ObservedFailure } from "../reasons.ts";
+import { bounded, type Failure, type ObservedFailure } from "../reasons.ts";
 import { truncate } from "../kernel/conditions.ts";
 import type { Ended, PodRecord } from "./pod-record.ts";
 
@@ -43,7 +43,7 @@ export function endedFailure(pod: PodRecord, ended: Ended | undefined): Failure 
   const { exitCode, finishedAt: time } = ended;
   if (ended.reason === "OOMKilled") return { reason: "OutOfMemory", message: OUT_OF_MEMORY, exitCode, time };
   const reported = reportOf(ended)?.failure;
-  if (reported !== undefined) return { reason: reported.reason, message: reported.message, exitCode, time };
+  if (reported !== undefined) return bounded({ reason: reported.reason, message: reported.message, exitCode, time });
   const known = EXIT_FAILURES[exitCode];
   if (known !== undefined) return { ...known, exitCode, time };
   const message = `pod ${pod.metadata.name} ended with exit code ${exitCode}; see its log`;

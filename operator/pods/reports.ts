@@ -1,7 +1,7 @@
 /** The latest report of each pod, asked for no more often than it may have changed. */
 import type { Progress } from "../../crds/contract/progress.ts";
 import type { Clock } from "../kernel/clock.ts";
-import { roundNumbers } from "../round.ts";
+import { presentable } from "../presentable.ts";
 import type { PodRecord } from "./pod-record.ts";
 import type { Prober } from "./prober.ts";
 
@@ -29,7 +29,7 @@ export class Reports {
     const key = `${pod.metadata.uid}/${pod.restarts}`;
     const held = this.#held.get(key);
     if (held !== undefined && (isSettled(held.report) || this.#isFresh(held))) return held.report;
-    const report = roundNumbers(await this.#prober.probe(pod.ip));
+    const report = presentable(await this.#prober.probe(pod.ip));
     this.#held.set(key, { report: report ?? held?.report, at: this.#clock.monotonic() });
     return report ?? held?.report;
   }

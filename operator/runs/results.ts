@@ -3,7 +3,7 @@ import { Run } from "../../crds/contract/run.ts";
 import type { PodRecord } from "../pods/pod-record.ts";
 import { reportOf } from "../pods/problem.ts";
 import { JOB_FILE } from "../pods/template.ts";
-import { roundNumbers } from "../round.ts";
+import { presentable } from "../presentable.ts";
 import type { ConfigMapRecord } from "./job-record.ts";
 import type { JobReport, ObservedRun } from "./observed.ts";
 
@@ -17,7 +17,7 @@ interface RunIdentity {
 export function reportOn(pod: PodRecord, { name, uri }: RunIdentity): JobReport | undefined {
   const report = reportOf(pod.ended);
   if (report === undefined || report.kind === "ServingProgress" || report.run !== name) return undefined;
-  return report.artefact !== undefined && report.artefact.uri !== uri ? undefined : roundNumbers(report);
+  return report.artefact !== undefined && report.artefact.uri !== uri ? undefined : presentable(report);
 }
 
 export interface FormerResult {

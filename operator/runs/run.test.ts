@@ -339,6 +339,22 @@ describe("the status of a run", () => {
     expect(after.status.lastFailure).toBeUndefined();
   });
 
+  it("holds what a hostile pod says to one line that the API server takes", () => {
+    const words = "\u001b[2J\nsecond line \ud800".padEnd(1024, "x");
+    const failure = { reason: "InternalError", message: words, exitCode: 70 };
+    const hostile = progress({ failure, device: "G\u0007PU", metrics: { "\u001bname\n": 0.123_456_789 } });
+    const world = { map: {}, job: { failure: FAILURE, failed: 4 }, pods: [ended(70, hostile)] };
+    const { status, report } = runStatus(observe(world), undefined);
+    const { message = "" } = status.lastFailure ?? {};
+    expect(message).toMatch(/^ \[2J second line \ufffdx/);
+    expect(message.length).toBeLessThanOrEqual(1024);
+    expect(status.device).toBe("G PU");
+    expect(report).toMatchObject({ metrics: { " name ": 0.12346 } });
+    const again = runStatus(observe({ ...world, status }), undefined);
+    expect(again.status).toEqual(status);
+    expect(again.notes).toEqual([]);
+  });
+
   it("counts neither SIGTERM nor a disruption as a failure", () => {
     const pods = [ended(143), { ...ended(137), disrupted: true }];
     const { status } = runStatus(observe({ map: {}, job: {}, pods }), undefined);

@@ -1,6 +1,6 @@
 /** What has become of a run, from its Job, its pods and what they say. */
 import { EXIT } from "../../crds/contract/exit-code.ts";
-import type { Failure } from "../reasons.ts";
+import { bounded, type Failure } from "../reasons.ts";
 import { endedFailure, podProblem } from "../pods/problem.ts";
 import { quotaFailure } from "../pods/refusal.ts";
 import type { PodRecord } from "../pods/pod-record.ts";
@@ -19,6 +19,11 @@ export interface Verdict {
 }
 
 export function verdict(observed: ObservedRun): Verdict {
+  const { failure, ...found } = phaseOf(observed);
+  return failure === undefined ? found : { ...found, failure: bounded(failure) };
+}
+
+function phaseOf(observed: ObservedRun): Verdict {
   const job = currentJob(observed);
   if (job === undefined || job.metadata.deletionTimestamp !== undefined) {
     return { phase: observed.owner.spec.suspend ? "Suspended" : "Pending", restarts: 0 };

@@ -101,7 +101,8 @@ describe("a ModelDeployment", () => {
       model: { uri: "pvc://models/digits/one", digest: digest("1") },
     });
     await space.waitChild("services", revision);
-    await space.waitChild("poddisruptionbudgets", revision);
+    const budget = await space.waitChild("poddisruptionbudgets", revision);
+    expect(budget.spec).toMatchObject({ maxUnavailable: 1, unhealthyPodEvictionPolicy: "AlwaysAllow" });
     const seen = await status("is complete", ({ engine }) => engine !== undefined);
     expect(seen).toMatchObject({
       url: `http://digits.${space.namespace}.svc`,
