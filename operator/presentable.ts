@@ -1,4 +1,5 @@
 /** Values in status are for people. */
+
 /** Five significant digits; whole numbers stay as they are. */
 export function round(value: number): number {
   return Number.isInteger(value) ? value : Number(value.toPrecision(5));
