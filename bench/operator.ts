@@ -83,7 +83,7 @@ async function measure(bed: Bed, size: Size): Promise<Row[]> {
     say(`operator: idle from now; meanwhile the stock controller`);
     const they = await common(stockWork, stock, size);
     const theirIdle = Date.now();
-    await sleep(idleSince + size.idleSeconds * 1000 - Date.now());
+    await sleep(Math.max(idleSince + size.idleSeconds * 1000 - Date.now(), size.idleSeconds * 100));
     const idle = await work.work(idleSince);
     const stockIdle = { ...(await stockWork.work(theirIdle)), seconds: (Date.now() - theirIdle) / 1000 };
     say(`idle: ${JSON.stringify({ idle, stockIdle })}`);

@@ -51,6 +51,7 @@ export class Audit {
   readonly #byUser = new Map<string, Asked[]>();
   #position = 0;
   #rest = "";
+  #reading: Promise<void> = Promise.resolve();
 
   constructor(path: string) {
     this.#path = path;
@@ -58,7 +59,9 @@ export class Audit {
 
   /** All requests of a user so far that were received since a time (milliseconds). */
   async of(user: string, since = 0): Promise<Asked[]> {
-    await this.#read();
+    // One reader at a time: each goes on where the last one ended.
+    this.#reading = this.#reading.then(() => this.#read());
+    await this.#reading;
     return (this.#byUser.get(user) ?? []).filter(({ received }) => received >= since);
   }
 

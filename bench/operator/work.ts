@@ -44,13 +44,16 @@ export class Work {
     return this.#bed.audit.of(this.#subject.user, since);
   }
 
-  /** Waits until the controller asks for nothing any more. */
-  async settled(since: number, within = 240_000): Promise<void> {
-    const quiet = async () => {
+  /** Waits until the controller asks for nothing any more, or for so long; milliseconds. */
+  async settled(since: number, within = 180_000): Promise<void> {
+    while (Date.now() - since < within) {
       const last = (await this.#asked(since)).filter(isWork).at(-1)?.answered ?? since;
-      return Date.now() - last >= QUIET;
-    };
-    await until(`${this.#program.name} has nothing to do`, quiet, { within, every: 500 });
+      if (Date.now() - last >= QUIET) return;
+      await sleep(500);
+    }
+    console.error(
+      `${this.#program.name} is not done after ${within / 1000} s: figures are of what it did in that time`,
+    );
   }
 
   /** Objects one after the other: milliseconds from an object's arrival to the last answer for its Deployment and Services. */
