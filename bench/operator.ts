@@ -104,7 +104,9 @@ async function measure(bed: Bed, size: Size): Promise<Row[]> {
     const more = await work.burst("more", size.most - size.objects);
     await sleep(3000);
     const most = await ours.memory();
-    say(`operator: ${JSON.stringify(more)}, ${most.toFixed(0)} MiB, ${bed.pods.asked} answers of pods (${load()})`);
+    say(
+      `operator: ${JSON.stringify(more)}, ${most.toFixed(0)} MiB, ${bed.pods.asked} answers of pods, ended by itself ${ours.endings} times (${load()})`,
+    );
 
     const n = size.objects;
     const scale = n / 1000;

@@ -24,6 +24,7 @@ export class Program {
   readonly #options: ProgramOptions;
   #child: ChildProcess | undefined;
   #log: FileHandle | undefined;
+  #endings = 0;
 
   constructor(options: ProgramOptions) {
     this.name = options.name;
@@ -36,33 +37,44 @@ export class Program {
     return pid;
   }
 
+  /** How often it ended by itself and was started again, as a kubelet does: such as after the loss of its lease. */
+  get endings(): number {
+    return this.#endings;
+  }
+
   /** Resolves when it says that it is ready. */
   async start(): Promise<void> {
-    const { args, cwd, log, environment, port } = this.#options;
+    const { log, port } = this.#options;
     this.#log = await open(log, "a");
+    this.#spawn(this.#log.fd);
+    const ready = async () => (await request(`http://127.0.0.1:${port}/readyz`)).statusCode === 200;
+    await until(`${this.name} is ready`, ready, { within: 60_000, every: 20 });
+  }
+
+  #spawn(log: number): void {
+    const { args, cwd, environment } = this.#options;
     const child = spawn(process.execPath, args, {
       cwd,
-      stdio: ["ignore", this.#log.fd, this.#log.fd],
+      stdio: ["ignore", log, log],
       env: { NODE_ENV: "production", HOME: cwd, ...environment },
     });
     this.#child = child;
-    const ready = async () => {
-      if (child.exitCode !== null || child.signalCode !== null) return true;
-      return (await request(`http://127.0.0.1:${port}/readyz`)).statusCode === 200;
-    };
-    await until(`${this.name} is ready`, ready, { within: 60_000, every: 20 });
-    if (child.exitCode !== null) throw new Error(`${this.name} ended with ${child.exitCode}; see ${log}`);
+    child.once("exit", () => {
+      if (this.#child !== child) return;
+      this.#endings++;
+      this.#spawn(log);
+    });
   }
 
   /** Ends it as a crash would. */
   async kill(): Promise<void> {
     const child = this.#child;
+    this.#child = undefined;
     if (child !== undefined && child.exitCode === null && child.signalCode === null) {
       const gone = once(child, "exit");
       child.kill("SIGKILL");
       await gone;
     }
-    this.#child = undefined;
     await this.#log?.close();
     this.#log = undefined;
   }
