@@ -24,7 +24,8 @@ export type Observed = {
     progressPercent?: number;
     etaSeconds?: number;
     loss?: number;
-    step?: string;
+    step?: string | number;
+    resumed?: { step: number };
     metrics?: Record<string, number>;
     evaluation?: Record<string, number>;
     artefact?: { uri: string; digest: string; bytes: number };
