@@ -24,9 +24,13 @@ const CONTROLLERS = [
   "ttl-after-finished-controller",
 ];
 
-/** An API server with the three kinds. */
-export async function startBed(args: string[] = []): Promise<ApiServer> {
-  const server = await startApiServer({ controllers: CONTROLLERS, args });
+/** An API server with the three kinds. `without`: controllers whose part the test plays itself. */
+export async function startBed(
+  args: string[] = [],
+  { without = [] }: { without?: readonly string[] } = {},
+): Promise<ApiServer> {
+  const controllers = CONTROLLERS.filter((controller) => !without.includes(controller));
+  const server = await startApiServer({ controllers, args });
   try {
     await installCrds(server.api);
     return server;
