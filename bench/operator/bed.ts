@@ -15,8 +15,12 @@ import { Audit, auditArguments } from "./audit.ts";
 import { Pods } from "./pods.ts";
 
 export const MODEL = { uri: "pvc://models/digits/one", digest: `sha256:${"1".repeat(64)}` };
-/** On a node with this label no pod ever starts: the bench is its kubelet. */
-export const BROKEN = { "bench.modelwright.dev/node": "broken" };
+/** Pods with this go to a node on which none ever starts: the bench is its kubelet. */
+const BROKEN_KEY = "bench.modelwright.dev/broken";
+export const BROKEN = {
+  nodeSelector: { [BROKEN_KEY]: "yes" },
+  tolerations: [{ key: BROKEN_KEY, operator: "Exists", effect: "NoSchedule" }],
+};
 
 const ROOT = join(import.meta.dirname, "../..");
 const PODS_OF_A_NODE = 250;
@@ -112,8 +116,8 @@ async function startNodes(server: ApiServer, objects: number): Promise<Kwok> {
   );
   const capacity = { cpu: "64", memory: "512Gi", pods: "250" };
   await server.api.post("/api/v1/nodes", {
-    metadata: { name: "broken", labels: { ...BROKEN, "kubernetes.io/hostname": "broken" } },
-    spec: { taints: [{ key: kwokToleration.key, value: "fake", effect: kwokToleration.effect }] },
+    metadata: { name: "broken", labels: { ...BROKEN.nodeSelector, "kubernetes.io/hostname": "broken" } },
+    spec: { taints: [{ key: BROKEN_KEY, value: "yes", effect: "NoSchedule" }] },
     status: { capacity, allocatable: capacity, conditions: [{ type: "Ready", status: "True" }] },
   });
   return kwok;

@@ -1,7 +1,6 @@
 /** The rows: what is done to a controller and what is read off it. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Api } from "../../test/cluster/api.ts";
-import { kwokToleration } from "../../test/cluster/kwok.ts";
 import { until } from "../../test/cluster/wait.ts";
 import { type Asked, isEvent, isLease, isWork, isWrite } from "./audit.ts";
 import { type Bed, BROKEN, deploymentsPath, manifest, type Subject } from "./bed.ts";
@@ -184,8 +183,7 @@ export class Work {
   async brokenImage(name: string): Promise<{ seconds: number; ready: boolean; reason: string; named: boolean }> {
     const image = "registry.invalid/modelwright/broken:1";
     const start = performance.now();
-    const pod = { tolerations: [kwokToleration], nodeSelector: BROKEN };
-    await this.#api.patch(`${this.#path}/${name}`, { spec: { runtime: { image }, pod } });
+    await this.#api.patch(`${this.#path}/${name}`, { spec: { runtime: { image }, pod: BROKEN } });
     const pods = `/api/v1/namespaces/${this.#subject.namespace}/pods`;
     const select = encodeURIComponent(`modelwright.dev/model-deployment=${name}`);
     interface Pod {
