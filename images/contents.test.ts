@@ -57,6 +57,7 @@ describe("of a package an image keeps", () => {
     ["@tensorflow/tfjs-core", "package.json"],
     ["@tensorflow/tfjs-backend-wasm", "dist/tfjs-backend-wasm-threaded-simd.wasm"],
     ["@tensorflow/tfjs-node-gpu", "dist/kernels/Add.js"],
+    ["h5wasm", "dist/esm/hdf5_util.js"],
     ["@tensorflow/tfjs-node-gpu", "dist/proto/api_pb.js"],
   ])("%s: %s", (name, file) => expect(keeps(name, file)).toBe(true));
 });
@@ -68,6 +69,8 @@ describe("of a package an image leaves out", () => {
     ["undici", "docs/docs/api/Client.js"],
     ["undici", "types/agent.d.ts"],
     ["zod", "src/v4/core/schemas.ts"],
+    ["h5wasm", "dist/iife/h5wasm.js"],
+    ["h5wasm", "dist/node/hdf5_util.js"],
     ["winston", "lib/winston.js.map"],
     ["@tensorflow/tfjs-core", "dist/tf-core.min.js"],
     ["@tensorflow/tfjs-core", "dist/ops/add.js"],

@@ -40,6 +40,7 @@ export const contents: Record<ImageName, Contents> = {
       "@tensorflow/tfjs-backend-wasm",
       "@tensorflow/tfjs-node-gpu",
       "express",
+      "h5wasm",
       "prom-client",
       "winston",
       "yaml",
@@ -74,6 +75,7 @@ export function keeps(name: string, file: string): boolean {
   if (tfjs.test(name)) return tfjsFile.test(file);
   if (name === "@tensorflow/tfjs-node-gpu")
     return file === "package.json" || (file.startsWith("dist/") && file.endsWith(".js") && !file.endsWith("_test.js"));
+  if (name === "h5wasm") return file === "package.json" || file.startsWith("dist/esm/");
   if (name === "zod" && file.startsWith("src/")) return false;
   return !clutter.test(file);
 }

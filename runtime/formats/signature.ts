@@ -5,15 +5,15 @@ import { Failure } from "../failure.ts";
 
 const DATATYPES: Record<string, Datatype> = { float32: "FP32", int32: "INT32", bool: "BOOL" };
 
+/** The datatype of the tensor `name`, by its name in tfjs. Throws Failure ModelUnsupported. */
+export function datatypeOf(name: string, dtype: string): Datatype {
+  const datatype = DATATYPES[dtype];
+  if (datatype !== undefined) return datatype;
+  throw new Failure("ModelUnsupported", `${name} has datatype ${dtype}; only float32, int32 and bool are supported`);
+}
+
 function tensor(name: string, symbolic: SymbolicTensor): Tensor {
-  const datatype = DATATYPES[symbolic.dtype];
-  if (datatype === undefined) {
-    throw new Failure(
-      "ModelUnsupported",
-      `${name} has datatype ${symbolic.dtype}; only float32, int32 and bool are supported`,
-    );
-  }
-  return { name, datatype, shape: symbolic.shape.map((size) => size ?? -1) };
+  return { name, datatype: datatypeOf(name, symbolic.dtype), shape: symbolic.shape.map((size) => size ?? -1) };
 }
 
 function named(names: string[], tensors: SymbolicTensor[]): Tensor[] {

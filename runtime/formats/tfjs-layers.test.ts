@@ -103,8 +103,8 @@ describe("Damaged files", () => {
 
   it.each([
     ["no JSON", "{", /model.json: is no JSON/],
-    ["a graph model", { format: "graph-model" }, /is a graph model; save it as a layers model/],
-    ["no weights", { modelTopology: {} }, /is no tfjs layers model: weightsManifest/],
+    ["a graph model", { format: "graph-model" }, /is no tfjs model: modelTopology/],
+    ["no weights", { modelTopology: {} }, /is no tfjs model: weightsManifest/],
     [
       "weights outside the folder",
       withGroup({ paths: ["../secret"] }),
@@ -115,6 +115,11 @@ describe("Damaged files", () => {
       "too few weights",
       withGroup({ weights: [{ name: "a", shape: [3], dtype: "float32" }] }),
       /has 8 bytes of weights where model.json declares 12/,
+    ],
+    [
+      "a graph model, where layers are needed",
+      { ...valid, format: "graph-model" },
+      /is a graph model, which can be served only/,
     ],
     ["negative shapes", withGroup({ weights: [{ name: "a", shape: [-1], dtype: "float32" }] }), /shape\[0\]/],
     ["strings", withGroup({ weights: [{ name: "a", shape: [1], dtype: "string" }] }), /dtype/],

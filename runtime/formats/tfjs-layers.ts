@@ -6,12 +6,19 @@ import { z } from "zod";
 import { fieldErrors } from "../../crds/kinds.ts";
 import type { Tf } from "../engine/backend.ts";
 import { Failure, systemCode } from "../failure.ts";
+import { requireComputable } from "./computable.ts";
+import { parseJson } from "./json.ts";
+import { registerLayers } from "./layers/register.ts";
 import { quantizeUint8 } from "./quantization.ts";
+import { unsupported } from "./unsupported.ts";
+import { withinBudget } from "./weight-budget.ts";
 
 export const MODEL_FILE = "model.json";
 
 /** A model as it is stored, without an engine. */
 export interface StoredModel {
+  /** Present for a graph model, whose `signature` names its inputs and outputs. */
+  graph?: { signature: unknown };
   topology: object;
   weightSpecs: io.WeightsManifestEntry[];
   /** The weights one after the other, in the order of `weightSpecs`. */
@@ -32,6 +39,8 @@ const Quantization = z.object({
 });
 
 const ModelJson = z.object({
+  format: z.string().nullish(),
+  signature: z.unknown().optional(),
   modelTopology: z.record(z.string(), z.unknown()),
   weightsManifest: z.array(
     z.object({
@@ -51,10 +60,6 @@ const ModelJson = z.object({
 type ModelJson = z.output<typeof ModelJson>;
 type StoredWeight = ModelJson["weightsManifest"][number]["weights"][number];
 
-function unsupported(shownAs: string, message: string, cause?: unknown): Failure {
-  return new Failure("ModelUnsupported", `${shownAs}: ${message}`, { cause });
-}
-
 function storedBytes(weight: StoredWeight): number {
   const count = weight.shape.reduce((product, size) => product * size, 1);
   return count * BYTES[weight.quantization?.dtype ?? weight.dtype];
@@ -71,33 +76,32 @@ async function readLimited(path: string, limit: number, shownAs: string): Promis
   }
 }
 
-function parseModelJson(text: string, shownAs: string): ModelJson {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw unsupported(shownAs, "is no JSON; save the model again", error);
-  }
-  if (typeof json === "object" && json !== null && "format" in json && json.format === "graph-model") {
-    throw unsupported(shownAs, "is a graph model; save it as a layers model");
-  }
+function parseModelJson(text: Uint8Array, shownAs: string): ModelJson {
+  const json = parseJson(text, shownAs);
   const parsed = ModelJson.safeParse(json);
   if (parsed.success) return parsed.data;
   const [first] = fieldErrors(parsed.error);
+  throw unsupported(shownAs, `is no tfjs model: ${first?.field ?? ""} ${first?.message ?? ""}; save the model again`);
+}
+
+/** As readTfjsModel; throws Failure ModelUnsupported for a graph model, too. */
+export async function readLayersModel(dir: string, shownAs = dir): Promise<StoredModel> {
+  const stored = await readTfjsModel(dir, shownAs);
+  if (stored.graph === undefined) return stored;
   throw unsupported(
-    shownAs,
-    `is no tfjs layers model: ${first?.field ?? ""} ${first?.message ?? ""}; save the model again`,
+    `${shownAs}/${MODEL_FILE}`,
+    "is a graph model, which can be served only; save it as a layers model",
   );
 }
 
 /**
- * Reads the model in the folder `dir`. Weights keep the form in which they are stored.
- * Throws Failure ModelUnsupported for files that are damaged or no layers model.
+ * Reads the layers or graph model in the folder `dir`. Weights keep the form in which they are stored.
+ * Throws Failure ModelUnsupported for files that are damaged.
  */
-export async function readLayersModel(dir: string, shownAs = dir): Promise<StoredModel> {
+export async function readTfjsModel(dir: string, shownAs = dir): Promise<StoredModel> {
   const name = `${shownAs}/${MODEL_FILE}`;
   const text = await readLimited(join(dir, MODEL_FILE), TOPOLOGY_LIMIT, name);
-  const { modelTopology, weightsManifest } = parseModelJson(text.toString("utf8"), name);
+  const { format, signature, modelTopology, weightsManifest } = parseModelJson(text, name);
   const weights = weightsManifest.flatMap((group) => group.weights);
   const expected = weights.reduce((sum, weight) => sum + storedBytes(weight), 0);
   if (expected > WEIGHTS_LIMIT)
@@ -114,6 +118,7 @@ export async function readLayersModel(dir: string, shownAs = dir): Promise<Store
     );
   }
   return {
+    ...(format === "graph-model" ? { graph: { signature } } : {}),
     topology: modelTopology,
     // tfjs checks nothing more of these entries than the schema above did.
     weightSpecs: weights as io.WeightsManifestEntry[],
@@ -128,10 +133,18 @@ export async function buildLayersModel(tf: Tf, stored: StoredModel, shownAs = "t
     weightSpecs: stored.weightSpecs,
     weightData: stored.weightData,
   };
+  registerLayers(tf);
+  const numbers = stored.weightSpecs.reduce(
+    (sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1),
+    0,
+  );
   const before = tf.memory().numTensors;
   try {
-    return await tf.loadLayersModel({ load: () => Promise.resolve(artifacts) });
+    const model = await withinBudget(tf, numbers, () => tf.loadLayersModel({ load: () => Promise.resolve(artifacts) }));
+    requireComputable(tf, model, shownAs);
+    return model;
   } catch (error) {
+    if (error instanceof Failure) throw error;
     const left = tf.memory().numTensors - before;
     const message = error instanceof Error ? error.message : String(error);
     const rest = left > 0 ? ` (${left} tensors stay in memory)` : "";

@@ -8,6 +8,7 @@ import { loadDataset } from "../data/load.ts";
 import type { Backend } from "../engine/backend.ts";
 import { Failure } from "../failure.ts";
 import { signatureOf } from "../formats/signature.ts";
+import { loadLayers } from "../formats/model.ts";
 import { loadLayersModel, writeLayersModel } from "../formats/tfjs-layers.ts";
 import { type Reporter, reporter } from "../reporter.ts";
 import { type Artefact, openArtefact } from "../store/artefact.ts";
@@ -133,7 +134,7 @@ async function optimizeAndWrite(
   const backend = await openEngine(run.compute, threads);
   const { tf } = backend;
   report.update({ engine: backend.engine, device: backend.device });
-  const load = () => loadLayersModel(tf, source.dir, run.model.uri);
+  const load = () => loadLayers(tf, source.dir, run.model.uri);
   const before = await load();
   const objective = objectiveOf(source, before, run.model.uri);
   checkInputs(run, before, objective, inputs);

@@ -1,10 +1,9 @@
 /** The engine process: loads one model and computes what its parent sends. */
-import type { LayersModel, Tensor as EngineTensor } from "@tensorflow/tfjs";
+import type { Tensor as EngineTensor } from "@tensorflow/tfjs";
 import { type Backend, openBackend } from "../engine/backend.ts";
 import { onParentMessage, sendToParent } from "../engine/child.ts";
 import { asFailure } from "../failure.ts";
-import { signatureOf } from "../formats/signature.ts";
-import { loadLayersModel } from "../formats/tfjs-layers.ts";
+import { type LoadedModel as Model, loadModel } from "../formats/model.ts";
 import type { EngineOutcome, EngineReply, EngineRequest } from "./engine-message.ts";
 import type { LoadedModel, ModelToLoad } from "./inference-engine.ts";
 import type { Datatype, Signature, Tensor, TensorData } from "./tensor.ts";
@@ -13,7 +12,7 @@ const DTYPES = { FP32: "float32", INT32: "int32", BOOL: "bool" } as const satisf
 
 interface Loaded {
   readonly backend: Backend;
-  readonly model: LayersModel;
+  readonly model: Model;
   readonly signature: Signature;
 }
 
@@ -21,8 +20,8 @@ let loaded: Loaded | undefined;
 
 async function load({ dir, shownAs, engine, threads, gpu }: ModelToLoad): Promise<LoadedModel> {
   const backend = await openBackend(engine, { threads, gpu });
-  const model = await loadLayersModel(backend.tf, dir, shownAs);
-  const signature = signatureOf(model);
+  const model = await loadModel(backend.tf, dir, shownAs);
+  const { signature } = model;
   loaded = { backend, model, signature };
   return { signature, engine: backend.engine, device: backend.device, why: backend.why };
 }
@@ -31,16 +30,13 @@ async function infer(inputs: readonly Tensor[]): Promise<readonly Tensor[]> {
   if (loaded === undefined) throw new Error("no model is loaded");
   const { backend, model, signature } = loaded;
   const { tf } = backend;
-  const results = tf.tidy(() => {
-    const tensors = inputs.map(({ data, shape, datatype }) => tf.tensor(data, [...shape], DTYPES[datatype]));
-    const [only] = tensors;
-    const predicted = model.predictOnBatch(tensors.length === 1 && only !== undefined ? only : tensors);
-    return Array.isArray(predicted) ? predicted : [predicted];
-  });
+  const tensors = inputs.map(({ data, shape, datatype }) => tf.tensor(data, [...shape], DTYPES[datatype]));
+  let results: EngineTensor[] = [];
   try {
+    results = await model.predict(tensors);
     return await Promise.all(signature.outputs.map((spec, index) => read(spec.name, spec.datatype, results[index])));
   } finally {
-    tf.dispose(results);
+    tf.dispose([...tensors, ...results]);
   }
 }
 
