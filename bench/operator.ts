@@ -219,7 +219,8 @@ if (!values.inside) {
   // A network of its own: there the addresses of KWOK's pods lead to loopback, and no real network is disturbed.
   const user = process.getuid?.() === 0 ? [] : ["--user", "--map-root-user"];
   const self = [process.execPath, import.meta.filename, ...process.argv.slice(2), "--inside"];
-  const { status, error } = spawnSync("unshare", [...user, "--net", ...self], { stdio: "inherit" });
+  const [alone, ...args] = ["unshare", ...user, "--net", ...self];
+  const { status, error } = spawnSync(alone, args, { stdio: "inherit" });
   if (error) console.error(`cannot make a network namespace: ${error.message}; it needs Linux and util-linux`);
   process.exit(status ?? 70);
 }
