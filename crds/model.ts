@@ -1,6 +1,6 @@
 /** Layers, losses and optimizers by their Keras names, as a manifest declares them. */
 import { z } from "zod";
-import { oneOf } from "./schema.ts";
+import { oneOf, withRule } from "./schema.ts";
 
 const Activation = z
   .enum(["linear", "relu", "relu6", "elu", "selu", "sigmoid", "hardSigmoid", "softplus", "softsign", "tanh", "softmax"])
@@ -82,12 +82,26 @@ export const Loss = z.enum([
 
 const LearningRate = (value: number) => z.number().gt(0).lte(10).default(value).meta({ description: "Step size" });
 
+const Sgd = withRule(
+  z.strictObject({
+    learningRate: LearningRate(0.01),
+    momentum: z.number().min(0).lt(1).default(0).meta({ description: "Momentum" }),
+    nesterov: z
+      .boolean()
+      .default(false)
+      .meta({ description: "Nesterov's form of momentum: the step is taken from where the momentum leads" }),
+  }),
+  {
+    rule: "!self.nesterov || self.momentum > 0.0",
+    message: "nesterov needs momentum above 0; set it, or remove nesterov",
+    fieldPath: ".nesterov",
+    holds: ({ momentum, nesterov }) => !nesterov || momentum > 0,
+  },
+);
+
 export const Optimizer = oneOf(
   {
-    sgd: z.strictObject({
-      learningRate: LearningRate(0.01),
-      momentum: z.number().min(0).lt(1).default(0).meta({ description: "Momentum" }),
-    }),
+    sgd: Sgd,
     adam: z.strictObject({
       learningRate: LearningRate(0.001),
       beta1: z.number().min(0).lt(1).default(0.9).meta({ description: "Decay of the first moment" }),

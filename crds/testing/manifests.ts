@@ -59,6 +59,13 @@ export const WRONG: readonly WrongManifest[] = [
     says: "only one of everyEpochs and everySteps may be set; remove the other",
   },
   {
+    what: "nesterov without momentum",
+    kind: "TrainingJob",
+    spec: { optimizer: { sgd: { nesterov: true } } },
+    field: "spec.optimizer.sgd.nesterov",
+    says: "nesterov needs momentum above 0; set it, or remove nesterov",
+  },
+  {
     what: "no checkpoint to keep",
     kind: "TrainingJob",
     spec: { checkpoint: { keep: 0 } },

@@ -32,7 +32,7 @@ const declared: ModelDeclaration = {
 };
 
 const ADAM: Optimizer = { adam: { learningRate: 0.02, beta1: 0.9, beta2: 0.999, epsilon: 1e-7 } };
-const MOMENTUM: Optimizer = { sgd: { learningRate: 0.05, momentum: 0.9 } };
+const MOMENTUM: Optimizer = { sgd: { learningRate: 0.05, momentum: 0.9, nesterov: true } };
 
 function points(count: number, seed: number): Dataset {
   const random = new Random(seed);
@@ -142,7 +142,7 @@ describe.each(["TensorFlow", "Wasm"] as const)("On %s", (engine) => {
   it.each([
     ["adam", ADAM],
     ["sgd with momentum", MOMENTUM],
-    ["sgd", { sgd: { learningRate: 0.05, momentum: 0 } } satisfies Optimizer],
+    ["sgd", { sgd: { learningRate: 0.05, momentum: 0, nesterov: false } } satisfies Optimizer],
   ])("a training with %s that is stopped anywhere ends with the very weights and metrics", async (_, optimizer) => {
     const whole = await attempt({ optimizer });
     const positions = 3 * (4 + 1);

@@ -34,13 +34,18 @@ describe.each(["TensorFlow", "Wasm"] as const)("Optimizers on %s step as those o
   }
 
   it("sgd", () => {
-    const sgd = { learningRate: 0.5, momentum: 0 };
+    const sgd = { learningRate: 0.5, momentum: 0, nesterov: false };
     expectClose(steps({ sgd }, [1, 2, 3, 4], [[1, 6, 7, 2]]), [[0.5, -1, -0.5, 3]], 6);
   });
 
   it("sgd with momentum", () => {
-    const sgd = { learningRate: 0.01, momentum: 0.9 };
+    const sgd = { learningRate: 0.01, momentum: 0.9, nesterov: false };
     expectClose(steps({ sgd }, [1], [[0.1], [0.2], [-0.3]]), [[0.999], [0.9961], [0.99649]], 6);
+  });
+
+  it("sgd with nesterov's momentum", () => {
+    const sgd = { learningRate: 0.01, momentum: 0.9, nesterov: true };
+    expectClose(steps({ sgd }, [1], [[0.1], [0.2], [-0.3]]), [[0.9981], [0.99349], [0.996841]], 6);
   });
 
   it("adam in a single large step", () => {

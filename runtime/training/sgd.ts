@@ -1,4 +1,4 @@
-/** Stochastic gradient descent with momentum as Keras computes it: m = momentum * m - rate * g; w += m. */
+/** Stochastic gradient descent with momentum as Keras computes it: m = momentum * m - rate * g; w += m, with nesterov w += momentum * m - rate * g. */
 import type { Tf } from "../engine/backend.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { slots } from "./slots.ts";
@@ -6,9 +6,10 @@ import { slots } from "./slots.ts";
 export interface SgdSettings {
   learningRate: number;
   momentum: number;
+  nesterov: boolean;
 }
 
-export function sgd(tf: Tf, { learningRate, momentum }: SgdSettings): Optimizer {
+export function sgd(tf: Tf, { learningRate, momentum, nesterov }: SgdSettings): Optimizer {
   const velocities = slots(tf);
   return {
     slots: momentum === 0 ? [] : [velocities],
@@ -22,7 +23,8 @@ export function sgd(tf: Tf, { learningRate, momentum }: SgdSettings): Optimizer 
           }
           const velocity = velocities.of(variable);
           velocity.assign(tf.add(tf.mul(velocity, momentum), step));
-          variable.assign(tf.add(variable, velocity));
+          const change = nesterov ? tf.add(tf.mul(velocity, momentum), step) : velocity;
+          variable.assign(tf.add(variable, change));
         }
       });
     },

@@ -104,7 +104,7 @@ export const SPECS: Record<string, Spec[]> = {
       ...TRAINING,
       ...CLAIMED,
       dataset: { train: idx("train"), validation: csv("check"), test: idx("test") },
-      optimizer: { sgd: { learningRate: 0.01, momentum: 0.5 } },
+      optimizer: { sgd: { learningRate: 0.01, momentum: 0.5, nesterov: true } },
       checkpoint: { everySteps: 50, keep: 3 },
     },
     { ...TRAINING, dataset: { train: idx("train"), validation: idx("check"), test: idx("test") } },
