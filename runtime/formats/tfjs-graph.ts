@@ -7,7 +7,13 @@ import { datatypeOf } from "./signature.ts";
 import type { StoredModel } from "./tfjs-layers.ts";
 import { unsupported } from "./unsupported.ts";
 
-const Ends = z.record(z.string(), z.looseObject({ name: z.string() })).optional();
+const Dimensions = z.looseObject({
+  dim: z
+    .array(z.looseObject({ size: z.coerce.number().int().min(-1) }))
+    .max(8)
+    .optional(),
+});
+const Ends = z.record(z.string(), z.looseObject({ name: z.string(), tensorShape: Dimensions.optional() })).optional();
 const Signature = z.looseObject({ inputs: Ends, outputs: Ends }).optional();
 const Graph = z.looseObject({ node: z.array(z.looseObject({ op: z.string() })).max(1_000_000) });
 
@@ -33,9 +39,13 @@ const plain = (name: string) => name.replace(/:0$/, "");
 /** Inputs or outputs of the graph, by the names that its signature gives them. */
 function named(ends: readonly End[], declared: z.output<typeof Ends>): Tensor[] {
   return ends.map(({ name, dtype, shape }) => {
-    const key = Object.entries(declared ?? {}).find(([, end]) => plain(end.name) === plain(name))?.[0];
+    const [key, end] = Object.entries(declared ?? {}).find(([, one]) => plain(one.name) === plain(name)) ?? [];
     const shown = key ?? plain(name);
-    return { name: shown, datatype: datatypeOf(shown, dtype), shape: [...(shape ?? [])] };
+    return {
+      name: shown,
+      datatype: datatypeOf(shown, dtype),
+      shape: [...(shape ?? end?.tensorShape?.dim?.map(({ size }) => size) ?? [])],
+    };
   });
 }
 

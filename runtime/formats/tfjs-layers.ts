@@ -7,6 +7,7 @@ import { fieldErrors } from "../../crds/kinds.ts";
 import type { Tf } from "../engine/backend.ts";
 import { Failure, systemCode } from "../failure.ts";
 import { requireComputable } from "./computable.ts";
+import { requireConnected } from "./connected.ts";
 import { parseJson } from "./json.ts";
 import { registerLayers } from "./layers/register.ts";
 import { quantizeUint8 } from "./quantization.ts";
@@ -126,6 +127,12 @@ export async function readTfjsModel(dir: string, shownAs = dir): Promise<StoredM
   };
 }
 
+/** The outermost model's configuration: tfjs writes it bare, its converter under `model_config`. */
+function configOf(topology: object): unknown {
+  const model: unknown = "model_config" in topology ? topology.model_config : topology;
+  return typeof model === "object" && model !== null && "config" in model ? model.config : undefined;
+}
+
 /** Makes the stored model ready to compute. Throws Failure ModelUnsupported naming the reason. */
 export async function buildLayersModel(tf: Tf, stored: StoredModel, shownAs = "the model"): Promise<LayersModel> {
   const artifacts = {
@@ -133,6 +140,7 @@ export async function buildLayersModel(tf: Tf, stored: StoredModel, shownAs = "t
     weightSpecs: stored.weightSpecs,
     weightData: stored.weightData,
   };
+  requireConnected(configOf(stored.topology), shownAs);
   registerLayers(tf);
   const numbers = stored.weightSpecs.reduce(
     (sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1),

@@ -86,7 +86,7 @@ class Reader {
       throw new Refused(`declares more than ${this.#bytesLimit} bytes of weights (at ${path}, [${shape.join(", ")}])`);
     }
     if (count === 0) return { shape, data: new Float32Array() };
-    const raw = dataset.slice(shape.map(() => []));
+    const raw = shape.length === 0 ? dataset.value : dataset.slice(shape.map(() => []));
     const data = typed(raw, dtype === "<e", shape, count);
     return { shape, data: data instanceof Float32Array ? data : read(data) };
   }

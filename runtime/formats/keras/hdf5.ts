@@ -36,7 +36,7 @@ type Answer = { content: Hdf5Content } | { why: string };
  * Throws Failure ModelUnsupported for files that are damaged, or declare more weights than they can hold.
  */
 export async function readHdf5(bytes: Uint8Array, shownAs: string): Promise<Hdf5Content> {
-  const owned = bytes.byteLength === bytes.buffer.byteLength ? bytes : bytes.slice();
+  const owned = bytes.byteLength === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes);
   const request: Hdf5Request = { bytes: owned, bytesLimit: owned.length * RATIO_LIMIT + SLACK_BYTES };
   const limit = MIN_MILLISECONDS + owned.length / BYTES_PER_MILLISECOND;
   const worker = new Worker(moduleBeside(import.meta.url, "hdf5-worker"), {

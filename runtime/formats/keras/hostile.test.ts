@@ -180,7 +180,7 @@ const archives: [string, () => Buffer, RegExp][] = [
     () => archive(chain(layer("RepeatVector", { n: 1e9 }))),
     /layer l gives \[, 1000000000, 4\] numbers/,
   ],
-  ["a graph that goes in a circle", () => archive(circle), /./],
+  ["a graph that goes in a circle", () => archive(circle), /layer (a|b) depends on itself/],
   [
     "no weights",
     () =>
@@ -188,7 +188,7 @@ const archives: [string, () => Buffer, RegExp][] = [
         chain(dense),
         hdf5((file) => void file.create_group("layers")),
       ),
-    /takes \[4, 3\], \[3\]/,
+    /layer l asks for a kernel of shape \[4, 3\], more than there are weights/,
   ],
   [
     "weights that are no HDF5",

@@ -3,6 +3,7 @@ import { readFile, stat } from "node:fs/promises";
 import type { LayersModel } from "@tensorflow/tfjs";
 import type { Tf } from "../../engine/backend.ts";
 import { Failure, systemCode } from "../../failure.ts";
+import { requireConnected } from "../connected.ts";
 import { parseJson } from "../json.ts";
 import { allLayers, requireComputable } from "../computable.ts";
 import { registerLayers } from "../layers/register.ts";
@@ -125,6 +126,7 @@ export async function buildKerasModel(
   { topology, weights }: KerasModel,
   shownAs = "the model",
 ): Promise<LayersModel> {
+  requireConnected(topology.config, shownAs);
   registerLayers(tf);
   const numbers = [...weights.values()].flat().reduce((sum, { data }) => sum + data.length, 0);
   let model: LayersModel | undefined;
