@@ -77,14 +77,19 @@ const suspend = (value: boolean) => [
 describe("The digits, from data to a served model", () => {
   it("a TrainingJob learns them to at least 96 % on held-out data and shows its progress", async () => {
     const epochs = new Set<number>();
+    const etas = new Set<number>();
     await kubectl.apply(await manifest("training-job.yaml"));
     const job = await kubectl.until("trainingjob", "digits", (object) => object.status?.state === "Succeeded", {
       seconds: 240,
-      seen: ({ status }) => void (status?.epoch !== undefined && epochs.add(status.epoch)),
+      seen: ({ status }) => {
+        if (status?.epoch !== undefined) epochs.add(status.epoch);
+        if (status?.etaSeconds !== undefined) etas.add(status.etaSeconds);
+      },
     });
     expect(job.status?.evaluation?.["accuracy"]).toBeGreaterThanOrEqual(0.96);
     expect(job.status?.progressPercent).toBe(100);
     expect(epochs.size).toBeGreaterThanOrEqual(3);
+    expect(etas.size).toBeGreaterThanOrEqual(1);
     expect(job.status?.artefact?.digest).toMatch(/^sha256:[0-9a-f]{64}$/);
   });
 
