@@ -81,7 +81,7 @@ describe("an API server alone", () => {
     await server.crash();
     await expect(server.api.get("/version")).rejects.toThrow();
     await server.restart();
-    expect(await server.api.find(`/api/v1/namespaces/${namespace}`)).toBeDefined();
+    expect(await server.api.find(`/api/v1/namespaces/${namespace}`)).toMatchObject({ metadata: { name: namespace } });
   }, 30_000);
 
   it("leaves no process and no file behind when it is stopped", async () => {

@@ -161,7 +161,7 @@ describe("an informer against a real API server", () => {
     );
     const { informer } = watchConfigMaps();
     await informer.whenSynced(stop.signal);
-    expect(informer.store.get(namespace, "a")).toBeDefined();
+    expect(informer.store.get(namespace, "a")).toMatchObject({ metadata: { name: "a" } });
     expect(proxy.requests.some(({ query }) => query.has("limit"))).toBe(true);
     expect(failures).toBe(0);
     expect(await recovers(informer)).toBeLessThan(2);

@@ -6,7 +6,7 @@ import { Journal } from "./operator/crash/journal.ts";
 import { type Crash, Lived, type World } from "./operator/crash/live.ts";
 import { type Life, LIVES } from "./operator/crash/lives.ts";
 import { compileInto } from "./operator/crash/program.ts";
-import { StubPods } from "./operator/crash/stub-pods.ts";
+import { LoopbackPods } from "./operator/crash/loopback-pods.ts";
 
 /** So many lives at once: they mostly wait. */
 const AT_ONCE = 16;
@@ -22,7 +22,7 @@ beforeAll(async () => {
   endpoints = new Endpoints(server.api, journal);
   const cache = join(server.state, "modules");
   await compileInto(cache);
-  world = { server, journal, pods: new StubPods(server.api, journal), cache };
+  world = { server, journal, pods: new LoopbackPods(server.api, journal), cache };
   references = new Map(
     await Promise.all(LIVES.map(async (life) => [life, await Lived.through(world, life, "never")] as const)),
   );

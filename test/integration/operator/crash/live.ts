@@ -11,12 +11,12 @@ import { type Chapter, CHILD_PLURALS, CHILDREN, type Journal, type Seen } from "
 import { type Life, NAME, type Stage } from "./lives.ts";
 import { Program } from "./program.ts";
 import { snapshot } from "./snapshot.ts";
-import type { StubPods } from "./stub-pods.ts";
+import type { LoopbackPods } from "./loopback-pods.ts";
 
 export interface World {
   readonly server: ApiServer;
   readonly journal: Journal;
-  readonly pods: StubPods;
+  readonly pods: LoopbackPods;
   /** Folder of compiled modules. */
   readonly cache: string;
 }

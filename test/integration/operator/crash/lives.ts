@@ -3,7 +3,7 @@ import { RUN_ANNOTATIONS } from "../../../../operator/runs/names.ts";
 import { ANNOTATIONS } from "../../../../operator/model-deployment/objects.ts";
 import { condition, digest, type Manifest, modelDeployment, optimizationJob, trainingJob } from "../objects.ts";
 import { CHILD_PLURALS, type Chapter, type OwnerPlural, type Seen } from "./journal.ts";
-import { MISSING_IMAGE, type Script } from "./stub-pods.ts";
+import { MISSING_IMAGE, type Script } from "./loopback-pods.ts";
 
 export interface Stage {
   readonly name: string;

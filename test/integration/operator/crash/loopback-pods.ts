@@ -15,7 +15,7 @@ export const MISSING_IMAGE = "registry.example/missing:1";
 /** What jobs of a namespace do: work on, or end with an exit code. */
 export type Script = "work" | 0 | 64;
 
-export class StubPods {
+export class LoopbackPods {
   readonly #api: Api;
   readonly #journal: Journal;
   readonly #scripts = new Map<string, Script>();
