@@ -5,7 +5,22 @@ import { Loss, Metric } from "../model.ts";
 import { digestOf } from "./canonical.ts";
 
 /** Datatypes by their names in the Open Inference Protocol. */
-export const Datatype = z.enum(["FP32", "INT32", "BOOL"]);
+export const Datatype = z.enum([
+  "BOOL",
+  "UINT8",
+  "UINT16",
+  "UINT32",
+  "UINT64",
+  "INT8",
+  "INT16",
+  "INT32",
+  "INT64",
+  "FP16",
+  "BF16",
+  "FP32",
+  "FP64",
+  "BYTES",
+]);
 
 const Tensor = z.strictObject({
   name: z.string().min(1),

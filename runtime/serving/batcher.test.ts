@@ -13,12 +13,13 @@ class ManualEngine {
 
   readonly compute = async ([input]: readonly Tensor[]): Promise<readonly Tensor[]> => {
     if (input === undefined) throw new Error("no input");
-    this.batches.push([...input.data]);
+    const data = input.data as Float32Array;
+    this.batches.push([...data]);
     this.most = Math.max(this.most, ++this.computing);
     await new Promise<void>((resolve) => (this.#finish = resolve));
     this.computing -= 1;
-    if (input.data.includes(-1)) throw new Error("boom");
-    return [{ ...input, name: "y", data: new Float32Array(input.data).map((value) => value + 1) }];
+    if (data.includes(-1)) throw new Error("boom");
+    return [{ ...input, name: "y", data: data.map((value) => value + 1) }];
   };
 
   async finish(): Promise<void> {

@@ -1,6 +1,6 @@
 import type { Clock } from "./clock.ts";
 import { RequestError } from "./request-error.ts";
-import { type Tensor, concatenate, rowsOf } from "./tensor.ts";
+import { type Tensor, bytesOf, concatenate, rowsOf } from "./tensor.ts";
 
 export interface BatcherObserver {
   /** A batch was computed (or failed) in `seconds`. */
@@ -66,7 +66,7 @@ export class Batcher {
   submit(inputs: readonly Tensor[], timeout: number): Ticket {
     if (this.#closed !== undefined) throw this.#closed;
     const { clock } = this.#options;
-    const bytes = inputs.reduce((sum, { data }) => sum + data.byteLength, 0);
+    const bytes = inputs.reduce((sum, { data }) => sum + bytesOf(data), 0);
     this.#admit(bytes);
     const { promise, resolve, reject } = Promise.withResolvers<readonly Tensor[]>();
     const request: Waiting = { inputs, rows: inputs[0]?.shape[0] ?? 1, bytes, key: keyOf(inputs), resolve, reject };

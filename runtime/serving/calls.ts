@@ -132,7 +132,22 @@ function status(route: ModelRoute, model: ServedModel): Reply {
   return json(200, { model_version_status: [version], name: model.name, ready: model.ready });
 }
 
-const DATA_TYPES: Readonly<Record<Datatype, string>> = { FP32: "DT_FLOAT", INT32: "DT_INT32", BOOL: "DT_BOOL" };
+const DATA_TYPES: Readonly<Record<Datatype, string>> = {
+  BOOL: "DT_BOOL",
+  UINT8: "DT_UINT8",
+  UINT16: "DT_UINT16",
+  UINT32: "DT_UINT32",
+  UINT64: "DT_UINT64",
+  INT8: "DT_INT8",
+  INT16: "DT_INT16",
+  INT32: "DT_INT32",
+  INT64: "DT_INT64",
+  FP16: "DT_HALF",
+  BF16: "DT_BFLOAT16",
+  FP32: "DT_FLOAT",
+  FP64: "DT_DOUBLE",
+  BYTES: "DT_STRING",
+};
 
 function tensorInfos(specs: readonly TensorSpec[]): object {
   const infos = specs.map(({ name, datatype, shape }) => {

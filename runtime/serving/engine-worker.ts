@@ -8,7 +8,12 @@ import type { EngineOutcome, EngineReply, EngineRequest } from "./engine-message
 import type { LoadedModel, ModelToLoad } from "./inference-engine.ts";
 import type { Datatype, Signature, Tensor, TensorData } from "./tensor.ts";
 
-const DTYPES = { FP32: "float32", INT32: "int32", BOOL: "bool" } as const satisfies Record<Datatype, string>;
+/** The datatypes that tfjs computes with; `signatureOf` refuses models with others. */
+const DTYPES: Partial<Record<Datatype, "float32" | "int32" | "bool">> = {
+  FP32: "float32",
+  INT32: "int32",
+  BOOL: "bool",
+};
 
 interface Loaded {
   readonly backend: Backend;
@@ -30,7 +35,10 @@ async function infer(inputs: readonly Tensor[]): Promise<readonly Tensor[]> {
   if (loaded === undefined) throw new Error("no model is loaded");
   const { backend, model, signature } = loaded;
   const { tf } = backend;
-  const tensors = inputs.map(({ data, shape, datatype }) => tf.tensor(data, [...shape], DTYPES[datatype]));
+  const tensors = inputs.map(({ data, shape, datatype }) =>
+    // By `DTYPES` one of the three arrays that tfjs takes.
+    tf.tensor(data as Float32Array | Int32Array | Uint8Array, [...shape], DTYPES[datatype]),
+  );
   let results: EngineTensor[] = [];
   try {
     results = await model.predict(tensors);

@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { JSON_LENGTH_HEADER, readInfer, writeInfer } from "./infer.ts";
 import { RequestError } from "./request-error.ts";
-import type { Signature, Tensor } from "./tensor.ts";
+import type { Datatype, Signature, Tensor } from "./tensor.ts";
 
 const signature: Signature = {
   inputs: [
@@ -47,6 +47,59 @@ function refusal(action: () => unknown): string {
   }
   throw new Error("it was not refused");
 }
+
+describe("datatypes", () => {
+  const of = (datatype: Datatype): Signature => ({
+    inputs: [{ name: "x", datatype, shape: [-1] }],
+    outputs: [{ name: "y", datatype, shape: [-1] }],
+  });
+  const give = (model: Datatype, datatype: string, data: string) => {
+    const json = `{"inputs":[{"name":"x","datatype":"${datatype}","shape":[${data.split(",").length}],"data":[${data}]}]}`;
+    return [...(readInfer(Buffer.from(json), undefined, "m", of(model)).inputs[0]?.data ?? [])];
+  };
+  const request = { outputs: [{ name: "y", binary: false }] };
+
+  it("keeps 64-bit integers exact in both directions", () => {
+    expect(give("INT64", "INT64", "9223372036854775807,-9223372036854775808,5")).toEqual([
+      2n ** 63n - 1n,
+      -(2n ** 63n),
+      5n,
+    ]);
+    expect(give("UINT64", "UINT64", "18446744073709551615")).toEqual([2n ** 64n - 1n]);
+    expect(() => give("INT64", "UINT64", "9223372036854775808")).toThrow("fits the model's INT64");
+    const data = new BigInt64Array([2n ** 63n - 1n]);
+    const { body } = writeInfer({ name: "m" }, request, [{ name: "y", datatype: "INT64", shape: [1], data }]);
+    expect(body.toString()).toContain('"data":[9223372036854775807]');
+  });
+
+  it("casts by the declared policy and refuses what would not fit", () => {
+    expect(give("UINT8", "INT64", "0,255")).toEqual([0, 255]);
+    expect(() => give("UINT8", "INT16", "256")).toThrow("whole numbers from 0 to 255");
+    expect(() => give("INT8", "FP32", "1")).toThrow("cannot be converted");
+    expect(give("FP64", "INT64", "9007199254740992")).toEqual([2 ** 53]);
+    expect(() => give("FP64", "INT64", "9007199254740993")).toThrow("fits the model's FP64");
+    expect(give("FP16", "FP32", "1,65504")).toEqual([0x3c00, 0x7bff]);
+    expect(() => give("FP16", "FP32", "70000")).toThrow("fits the model's FP16");
+    expect(give("BF16", "FP32", "1,-2.5")).toEqual([0x3f80, 0xc020]);
+  });
+
+  it("takes and gives BYTES as strings and as length-prefixed bytes", () => {
+    expect(give("BYTES", "BYTES", '"a","é"').map((item) => Buffer.from(item as Uint8Array).toString())).toEqual([
+      "a",
+      "é",
+    ]);
+    const bytes = Buffer.from([1, 0, 0, 0, 0xff, 0, 0, 0, 0]);
+    const input = { name: "x", datatype: "BYTES", shape: [2], parameters: { binary_data_size: bytes.length } };
+    const { inputs } = read({ inputs: [input] }, bytes, of("BYTES"));
+    expect(inputs[0]?.data).toEqual([new Uint8Array([255]), new Uint8Array()].map(Buffer.from));
+    const tensor: Tensor = { name: "y", datatype: "BYTES", shape: [2], data: inputs[0]?.data ?? [] };
+    const binary = writeInfer({ name: "m" }, { outputs: [{ name: "y", binary: true }] }, [tensor]);
+    expect(binary.body.subarray(-bytes.length)).toEqual(bytes);
+    expect(() => writeInfer({ name: "m" }, request, [tensor])).toThrow("no UTF-8");
+    const cut = { ...input, parameters: { binary_data_size: 8 } };
+    expect(() => read({ inputs: [cut] }, bytes.subarray(0, 8), of("BYTES"))).toThrow("does not fit into the data");
+  });
+});
 
 describe("infer requests", () => {
   it("reads flat and nested data alike, in the signature's order", () => {

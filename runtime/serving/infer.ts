@@ -1,9 +1,10 @@
 /** The Open Inference Protocol's infer call, with the binary tensor extension: bytes to tensors and back. Pure. */
-import { isObject } from "./json.ts";
-import { checkShape, scalarText } from "./predict.ts";
+import { isObject, parseExactJson } from "./json.ts";
+import { checkShape } from "./predict.ts";
 import { RequestError, refuse } from "./request-error.ts";
+import { textsOf } from "./scalars.ts";
 import { type Signature, type Tensor, type TensorData, type TensorSpec, elements } from "./tensor.ts";
-import { cast, fromBinary, wireOf } from "./wire.ts";
+import { cast, fromBinary, isBinaryOnly, toBinary, widthOf, wireOf } from "./wire.ts";
 
 /** Bytes of the JSON part when tensors follow it. */
 export const JSON_LENGTH_HEADER = "Inference-Header-Content-Length";
@@ -72,7 +73,7 @@ function readRaw(body: Buffer, model: string, { inputs, outputs }: Signature): I
 function parseStrict(bytes: Buffer): Record<string, unknown> {
   let document: unknown;
   try {
-    document = JSON.parse(bytes.toString());
+    document = parseExactJson(bytes.toString());
   } catch {
     refuse(
       "the request is not valid JSON. NaN and Infinity have no form in JSON: send such tensors as binary data; if the body holds binary data, " +
@@ -203,29 +204,39 @@ function readBytes(
   model: string,
 ): TensorData {
   const casting = { input: spec.name, wire, datatype: spec.datatype };
-  const expected = elements(shape) * wireOf(casting).bytes;
-  if (bytes.length !== expected) {
-    refuse(
-      `unexpected size for input '${spec.name}' for model '${model}': [${shape.join(",")}] of ${wire} are ${expected} bytes, got ${bytes.length}`,
-    );
-  }
-  return fromBinary(bytes, casting);
+  const datatype = wireOf(casting);
+  const count = elements(shape);
+  const expected = datatype === "BYTES" ? bytes.length : count * widthOf(datatype);
+  const what = `unexpected size for input '${spec.name}' for model '${model}': [${shape.join(",")}] of ${wire}`;
+  if (bytes.length !== expected) refuse(`${what} are ${expected} bytes, got ${bytes.length}`);
+  const data = fromBinary(bytes, casting);
+  if (data.length !== count) refuse(`${what} are ${count} elements, got ${data.length}`);
+  return data;
 }
 
 function readJsonData({ spec, wire, shape, data }: Input): TensorData {
   const casting = { input: spec.name, wire, datatype: spec.datatype };
-  const layout = wireOf(casting);
-  if (layout.binaryOnly) {
+  const datatype = wireOf(casting);
+  if (isBinaryOnly(datatype)) {
     refuse(
       `receiving ${wire} data via JSON is not supported. Please use the binary data format for input ${spec.name}`,
     );
   }
   if (!Array.isArray(data)) refuse(`'data' of input '${spec.name}' must be a list`);
   // Grows with the data, so that a made-up shape asks for no memory.
-  const values: number[] = [];
-  const boolean = layout.kind === "bool";
-  collect(data, Array.isArray(data[0]) ? shape : [elements(shape)], { input: spec.name, full: shape, boolean, values });
-  return cast(values, layout, casting);
+  const nested = Array.isArray(data[0]) ? shape : [elements(shape)];
+  if (datatype === "BYTES") {
+    const strings: Uint8Array[] = [];
+    const take = (item: unknown) => typeof item === "string" && strings.push(Buffer.from(item)) > 0;
+    collect(data, nested, { input: spec.name, full: shape, kind: "string", taken: strings, take });
+    return strings;
+  }
+  const values: (number | bigint)[] = [];
+  const kind = datatype === "BOOL" ? "boolean" : "number";
+  const take = (item: unknown) =>
+    typeof item === kind ? values.push(Number(item)) > 0 : typeof item === "bigint" && values.push(item) > 0;
+  collect(data, nested, { input: spec.name, full: shape, kind, taken: values, take });
+  return cast(values, datatype, casting);
 }
 
 function mismatch(input: string, shape: readonly number[]): string {
@@ -235,19 +246,21 @@ function mismatch(input: string, shape: readonly number[]): string {
 interface Collecting {
   readonly input: string;
   readonly full: readonly number[];
-  readonly boolean: boolean;
-  readonly values: number[];
+  readonly kind: "number" | "boolean" | "string";
+  readonly taken: readonly unknown[];
+  /** False: not of that kind. */
+  readonly take: (item: unknown) => boolean;
 }
 
 /** Copies the leaves of `value`, which must have exactly this shape. */
 function collect(value: unknown, [size, ...rest]: readonly number[], into: Collecting): void {
-  const { input, full, boolean, values } = into;
+  const { input, full, kind, taken, take } = into;
   if (!Array.isArray(value) || value.length !== size) refuse(mismatch(input, full));
   for (const item of value as unknown[]) {
     if (rest.length > 0) collect(item, rest, into);
-    else if (typeof item === (boolean ? "boolean" : "number")) values.push(Number(item));
+    else if (take(item)) continue;
     else if (Array.isArray(item)) refuse(mismatch(input, full));
-    else refuse(`element ${values.length} of input '${input}' is no ${boolean ? "boolean" : "number"}`);
+    else refuse(`element ${taken.length} of input '${input}' is no ${kind}`);
   }
 }
 
@@ -262,8 +275,15 @@ export function writeInfer(
     const tensor = tensors.find((output) => output.name === name);
     if (tensor === undefined) throw new RequestError("Internal", `the engine gave no output '${name}'`);
     const head = `"name":${JSON.stringify(name)},"datatype":"${tensor.datatype}","shape":[${tensor.shape.join(",")}]`;
-    if (!binary) return `{${head},"data":[${jsonData(tensor)}]}`;
-    const bytes = Buffer.from(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength);
+    if (!binary) {
+      if (isBinaryOnly(tensor.datatype)) {
+        refuse(
+          `output '${name}' is ${tensor.datatype}, which has no form in JSON; ask for it with "parameters":{"binary_data":true}`,
+        );
+      }
+      return `{${head},"data":[${textsOf(tensor, "strict").join(",")}]}`;
+    }
+    const bytes = toBinary(tensor.data);
     chunks.push(bytes);
     return `{${head},"parameters":{"binary_data_size":${bytes.length}}}`;
   });
@@ -279,18 +299,4 @@ export function writeInfer(
     headers: { "Content-Type": "application/octet-stream", [JSON_LENGTH_HEADER]: String(json.length) },
     body: Buffer.concat([json, ...chunks]),
   };
-}
-
-/** Never null: a value that JSON cannot carry is refused with the way to get it. */
-function jsonData({ name, datatype, data }: Tensor): string {
-  const items: string[] = [];
-  for (const value of data) {
-    if (!Number.isFinite(value)) {
-      refuse(
-        `output '${name}' holds NaN or Infinity, which JSON cannot carry; ask for it with "parameters":{"binary_data":true}`,
-      );
-    }
-    items.push(scalarText(value, datatype));
-  }
-  return items.join(",");
 }

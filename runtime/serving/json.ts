@@ -24,8 +24,11 @@ const NUMBER = /-?(?:Infinity|Inf|NaN|(?:0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?)/y;
 /** Where it ends; what is inside is left to JSON.parse. */
 const STRING = /"[^"\\]*(?:\\.[^"\\]*)*"/sy;
 
-/** Reads one value. With `decimals` whole numbers written as decimals become `Decimal`. */
-export function parseLenientJson(text: string, options: { decimals?: boolean } = {}): unknown {
+/**
+ * Reads one value. With `exact`, whole numbers written as decimals become `Decimal`, and integers that a number cannot
+ * hold exactly become bigints.
+ */
+export function parseLenientJson(text: string, options: { exact?: boolean } = {}): unknown {
   let at = 0;
 
   const match = (pattern: RegExp): RegExpExecArray | undefined => {
@@ -60,7 +63,9 @@ export function parseLenientJson(text: string, options: { decimals?: boolean } =
     const token = found[0].replace(/Inf$/, "Infinity");
     const result = Number(token.replace("-NaN", "NaN"));
     const decimal = found[1] !== undefined || found[2] !== undefined;
-    return options.decimals && decimal && Number.isInteger(result) ? new Decimal(result) : result;
+    if (!options.exact || !Number.isInteger(result)) return result;
+    if (decimal) return new Decimal(result);
+    return Number.isSafeInteger(result) ? result : BigInt(token);
   };
   const string = (): string => {
     const start = at;
@@ -108,14 +113,23 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Decimal);
 }
 
+/** Strict JSON in which integers that a number cannot hold exactly become bigints. Throws SyntaxError. */
+export function parseExactJson(text: string): unknown {
+  // Looking at every number costs; such integers have 16 digits and more.
+  if (!/\d{16}/.test(text)) return JSON.parse(text);
+  return JSON.parse(text, (_: string, value: unknown, context?: { source?: string }) =>
+    typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source ?? "")
+      ? BigInt(context?.source ?? "")
+      : value,
+  );
+}
+
 /** The value as compact JSON for error messages, cut at 256 bytes. */
 export function excerpt(value: unknown): string {
-  const text = JSON.stringify(value, (_, member: unknown) =>
-    member instanceof Decimal
-      ? member.value
-      : typeof member === "number" && !Number.isFinite(member)
-        ? String(member)
-        : member,
-  );
+  const text = JSON.stringify(value, (_, member: unknown) => {
+    if (member instanceof Decimal) return member.value;
+    const unwritable = typeof member === "bigint" || (typeof member === "number" && !Number.isFinite(member));
+    return unwritable ? String(member) : member;
+  });
   return text.length <= 256 ? text : Buffer.from(text).subarray(0, 256).toString();
 }

@@ -32,3 +32,9 @@ function trimmed(decimal: string): string {
 export function float32Token(value: number): string {
   return Number.isFinite(value) ? float32Text(value) : String(value);
 }
+
+/** A double in the same form: as many digits as it takes to get it back. */
+export function float64Token(value: number): string {
+  const text = Object.is(value, -0) ? "-0" : String(value);
+  return Number.isInteger(value) && !text.includes("e") ? `${text}.0` : text;
+}

@@ -1,9 +1,9 @@
 /** TensorFlow Serving's predict call: its JSON to tensors and back, with its messages. Pure. */
 import type { Datatype } from "../../crds/contract/artefact.ts";
-import { Decimal, JsonSyntaxError, excerpt, isObject, parseLenientJson } from "./json.ts";
-import { float32Token } from "./number-text.ts";
+import { JsonSyntaxError, excerpt, isObject, parseLenientJson } from "./json.ts";
 import { RequestError, refuse } from "./request-error.ts";
-import { type Signature, type Tensor, type TensorData, type TensorSpec, elements, fits, newData } from "./tensor.ts";
+import { type ScalarSink, sinkOf, textsOf } from "./scalars.ts";
+import { type Signature, type Tensor, type TensorSpec, elements, fits } from "./tensor.ts";
 
 export const SIGNATURE_NAME = "serving_default";
 
@@ -17,12 +17,14 @@ export interface Prediction {
   readonly inputs: readonly Tensor[];
 }
 
+const FLOATS: ReadonlySet<Datatype> = new Set(["FP16", "BF16", "FP32", "FP64"]);
+
 /** The body as an object. Integer inputs need the slower reader, which tells `1` from `1.0`. */
 export function parsePredictDocument(text: string, signature: Signature): PredictDocument {
   if (text.trim() === "") refuse("JSON Parse error: The document is empty");
   const document = parse(
     text,
-    signature.inputs.some((input) => input.datatype === "INT32"),
+    signature.inputs.some(({ datatype }) => !FLOATS.has(datatype) && datatype !== "BOOL" && datatype !== "BYTES"),
   );
   if (!isObject(document)) refuse(`JSON Value: ${excerpt(document)} Is not object`);
   const name = document["signature_name"];
@@ -32,8 +34,8 @@ export function parsePredictDocument(text: string, signature: Signature): Predic
   return { members: document };
 }
 
-function parse(text: string, decimals: boolean): unknown {
-  if (!decimals) {
+function parse(text: string, exact: boolean): unknown {
+  if (!exact) {
     try {
       return JSON.parse(text);
     } catch {
@@ -41,7 +43,7 @@ function parse(text: string, decimals: boolean): unknown {
     }
   }
   try {
-    return parseLenientJson(text, { decimals });
+    return parseLenientJson(text, { exact });
   } catch (error) {
     if (error instanceof JsonSyntaxError) refuse(`JSON Parse error: ${error.message} at offset: ${error.offset}`);
     throw error;
@@ -98,9 +100,9 @@ function isNamed(value: unknown, input: string): value is Record<string, unknown
 
 function readTensor(value: unknown, spec: TensorSpec): Tensor {
   const shape = shapeOf(value);
-  const data = newData(spec.datatype, elements(shape));
-  fill({ value, shape, level: 0, datatype: spec.datatype, data, offset: 0 });
-  return { name: spec.name, datatype: spec.datatype, shape, data };
+  const sink = sinkOf(spec.datatype, elements(shape));
+  fill({ value, shape, level: 0, sink, offset: 0 });
+  return { name: spec.name, datatype: spec.datatype, shape, data: sink.data };
 }
 
 function readRows(instances: unknown, { inputs: specs }: Signature): Tensor[] {
@@ -152,19 +154,19 @@ function stack(rows: readonly unknown[], spec: TensorSpec): Tensor {
   const shape = shapeOf(rows[0]);
   const size = elements(shape);
   const { name, datatype } = spec;
-  const data = newData(datatype, size * rows.length);
+  const sink = sinkOf(datatype, size * rows.length);
   for (const [index, value] of rows.entries()) {
     const own = shapeOf(value);
     if (elements(own) !== size) refuse(`Expecting tensor size: ${size} but got: ${elements(own)}`);
     if (own.join() !== shape.join()) refuse(`Expecting shape [${shape.join(",")}] but got: [${own.join(",")}]`);
     try {
-      fill({ value, shape, level: 0, datatype, data, offset: index * size });
+      fill({ value, shape, level: 0, sink, offset: index * size });
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
       refuse(`Failed to process element: ${index} of 'instances' list. Error: INVALID_ARGUMENT: ${error.message}`);
     }
   }
-  return { name, datatype, shape: [rows.length, ...shape], data };
+  return { name, datatype, shape: [rows.length, ...shape], data: sink.data };
 }
 
 function shapeOf(value: unknown): number[] {
@@ -177,15 +179,14 @@ interface Filling {
   readonly value: unknown;
   readonly shape: readonly number[];
   readonly level: number;
-  readonly datatype: Datatype;
-  readonly data: TensorData;
+  readonly sink: ScalarSink;
   readonly offset: number;
 }
 
-function fill({ value, shape, level, datatype, data, offset }: Filling): void {
+function fill({ value, shape, level, sink, offset }: Filling): void {
   if (level === shape.length) {
     if (Array.isArray(value)) refuse(`Encountered list at unexpected level: ${level} expected < ${shape.length}`);
-    data[offset] = scalar(value, datatype);
+    sink.put(offset, value);
     return;
   }
   if (!Array.isArray(value)) refuse(`JSON Value: ${excerpt(value)} found at incorrect level: ${level}`);
@@ -194,28 +195,8 @@ function fill({ value, shape, level, datatype, data, offset }: Filling): void {
   }
   const stride = elements(shape.slice(level + 1));
   for (const [index, item] of value.entries()) {
-    fill({ value: item, shape, level: level + 1, datatype, data, offset: offset + index * stride });
+    fill({ value: item, shape, level: level + 1, sink, offset: offset + index * stride });
   }
-}
-
-const TYPE_NAMES: Readonly<Record<Datatype, string>> = { FP32: "float", INT32: "int32", BOOL: "bool" };
-
-function scalar(value: unknown, datatype: Datatype): number {
-  if (datatype === "BOOL" && typeof value === "boolean") return value ? 1 : 0;
-  if (datatype === "INT32" && Number.isInteger(value) && value === Number(value) && (value | 0) === value) return value;
-  if (datatype === "FP32") {
-    const number = value instanceof Decimal ? value.value : value;
-    if (typeof number === "number" && (Number.isFinite(Math.fround(number)) || !Number.isFinite(number))) return number;
-  }
-  refuse(`JSON Value: ${excerpt(value)} Type: ${typeName(value)} is not of expected type: ${TYPE_NAMES[datatype]}`);
-}
-
-function typeName(value: unknown): string {
-  if (value === null) return "Null";
-  if (Array.isArray(value)) return "Array";
-  if (typeof value === "number" || value instanceof Decimal) return "Number";
-  if (typeof value === "boolean") return "Bool";
-  return typeof value === "string" ? "String" : "Object";
 }
 
 /** The answer to a predict call, as JSON with bare NaN and Infinity. */
@@ -224,9 +205,10 @@ export function writePrediction(format: Prediction["format"], outputs: readonly 
 }
 
 function columnText(outputs: readonly Tensor[]): string {
-  const [only] = outputs;
-  if (only !== undefined && outputs.length === 1) return valueText(only, 0, 0);
-  return `{${outputs.map((output) => `${JSON.stringify(output.name)}:${valueText(output, 0, 0)}`).join(",")}}`;
+  const texts = outputs.map((output) => valueText(textsOf(output, "tokens"), output.shape, 0, 0));
+  const [only] = texts;
+  if (only !== undefined && outputs.length === 1) return only;
+  return `{${outputs.map(({ name }, index) => `${JSON.stringify(name)}:${texts[index]}`).join(",")}}`;
 }
 
 function rowTexts(outputs: readonly Tensor[]): string[] {
@@ -235,31 +217,25 @@ function rowTexts(outputs: readonly Tensor[]): string[] {
     if (shape.length === 0) refuse(`Tensor name: ${name} has no shape information `);
     if (shape[0] !== rows) refuse(`Tensor name: ${name} has inconsistent batch size: ${shape[0]} expecting: ${rows}`);
   }
-  const [only] = outputs;
-  const single = outputs.length === 1 ? only : undefined;
+  const columns = outputs.map((output) => {
+    const texts = textsOf(output, "tokens");
+    const width = elements(output.shape.slice(1));
+    return { name: output.name, row: (row: number) => valueText(texts, output.shape, 1, row * width) };
+  });
+  const [only] = columns;
   return Array.from({ length: rows }, (_, row) => {
-    if (single !== undefined) return rowText(single, row);
-    return `{${outputs.map((output) => `${JSON.stringify(output.name)}:${rowText(output, row)}`).join(",")}}`;
+    if (only !== undefined && columns.length === 1) return only.row(row);
+    return `{${columns.map((column) => `${JSON.stringify(column.name)}:${column.row(row)}`).join(",")}}`;
   });
 }
 
-function rowText(output: Tensor, row: number): string {
-  return valueText(output, 1, row * elements(output.shape.slice(1)));
-}
-
-/** The nested lists of `tensor` from dimension `level` on, starting with element `offset`. */
-function valueText(tensor: Tensor, level: number, offset: number): string {
-  const { shape, data, datatype } = tensor;
-  if (level === shape.length) return scalarText(data[offset] ?? 0, datatype);
+/** The nested lists of a tensor from dimension `level` on, starting with element `offset`. */
+function valueText(texts: readonly string[], shape: readonly number[], level: number, offset: number): string {
+  if (level === shape.length) return texts[offset] ?? "";
+  const size = shape[level] ?? 0;
+  if (level === shape.length - 1) return `[${texts.slice(offset, offset + size).join(",")}]`;
   const stride = elements(shape.slice(level + 1));
   const items: string[] = [];
-  for (let index = 0; index < (shape[level] ?? 0); index++) {
-    items.push(valueText(tensor, level + 1, offset + index * stride));
-  }
+  for (let index = 0; index < size; index++) items.push(valueText(texts, shape, level + 1, offset + index * stride));
   return `[${items.join(",")}]`;
-}
-
-export function scalarText(value: number, datatype: Datatype): string {
-  if (datatype === "FP32") return float32Token(value);
-  return datatype === "BOOL" ? String(value !== 0) : String(value);
 }
