@@ -133,7 +133,7 @@ export function toBinary(data: TensorData): Buffer {
 
 /** Numbers of values that are kept as bits. */
 export function numbersOf(data: NumericData, datatype: Datatype): ArrayLike<number | bigint> {
-  if (datatype === "FP16") return new Float16Array(data.buffer as ArrayBuffer, data.byteOffset, data.length);
+  if (datatype === "FP16") return new Float16Array(data.buffer, data.byteOffset, data.length);
   // A bfloat16 is the upper half of a float32.
   if (datatype === "BF16")
     return new Float32Array(Uint32Array.from(data as Uint16Array, (bits) => bits * 65536).buffer);
@@ -202,7 +202,7 @@ function writer(datatype: NumericDatatype, length: number): Writer {
     return { data, set: (index, value) => void (data[index] = BigInt(value)), get: (index) => Number(data[index]) };
   }
   if (datatype === "BF16") return bfloat16Writer(data as Uint16Array);
-  const numbers = datatype === "FP16" ? new Float16Array(data.buffer as ArrayBuffer) : data;
+  const numbers = datatype === "FP16" ? new Float16Array(data.buffer) : data;
   return { data, set: (index, value) => void (numbers[index] = Number(value)), get: (index) => numbers[index] ?? 0 };
 }
 
