@@ -55,11 +55,12 @@ function of(datatype: Datatype): Signature {
   };
 }
 
+function give(model: Datatype, datatype: string, data: string) {
+  const json = `{"inputs":[{"name":"x","datatype":"${datatype}","shape":[${data.split(",").length}],"data":[${data}]}]}`;
+  return [...(readInfer(Buffer.from(json), undefined, "m", of(model)).inputs[0]?.data ?? [])];
+}
+
 describe("datatypes", () => {
-  const give = (model: Datatype, datatype: string, data: string) => {
-    const json = `{"inputs":[{"name":"x","datatype":"${datatype}","shape":[${data.split(",").length}],"data":[${data}]}]}`;
-    return [...(readInfer(Buffer.from(json), undefined, "m", of(model)).inputs[0]?.data ?? [])];
-  };
   const request = { outputs: [{ name: "y", binary: false }] };
 
   it("keeps 64-bit integers exact in both directions", () => {
