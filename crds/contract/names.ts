@@ -23,6 +23,8 @@ export const PATHS = {
   /** The only writable place besides volumes. */
   scratch: "/tmp",
   terminationMessage: "/dev/termination-log",
+  /** What to divert to another version: the pod's own annotation, as `TrafficDirective`. */
+  traffic: "/etc/modelwright-pod/traffic.json",
 } as const;
 
 /** Environment variables that the operator sets and the runtime reads. */

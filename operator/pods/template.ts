@@ -1,8 +1,9 @@
 /** The one builder of pods: whatever the operator runs passes the restricted Pod Security Standard. */
-import { dirname } from "node:path/posix";
+import { basename, dirname } from "node:path/posix";
 import type { Gpu, PodOverrides, Resources } from "../../crds/common.ts";
 import { ENV, LABELS, MANAGED_BY, PATHS } from "../../crds/contract/names.ts";
 import type { Run } from "../../crds/contract/run.ts";
+import { TRAFFIC_ANNOTATION } from "../../crds/contract/traffic.ts";
 import type { PodDefaults } from "../config.ts";
 import { gpuClaims, gpuLimits, gpuTolerations } from "./gpu.ts";
 import { nodePlacement } from "./placement.ts";
@@ -84,7 +85,7 @@ function container(request: PodRequest): Container {
     ...request.container,
     name: CONTAINER,
     image,
-    args: [COMMANDS[run.kind], "--job", PATHS.job],
+    args: [COMMANDS[run.kind], "--job", PATHS.job, ...(serves(run) ? ["--traffic", PATHS.traffic] : [])],
     env: [...threads(resources), ...(pod.env ?? [])],
     resources: {
       limits: { ...amounts(resources.limits), ...gpuLimits(gpu) },
@@ -125,10 +126,25 @@ function pullSecrets({ imagePullSecrets = [] }: PodDefaults): PodSpec["imagePull
   return imagePullSecrets.length === 0 ? undefined : imagePullSecrets.map((name) => ({ name }));
 }
 
+function serves(run: Run): boolean {
+  return run.kind === "ServingRun";
+}
+
+/** The pod's own annotation, as a file that follows it. */
+const TRAFFIC_VOLUME = {
+  name: "traffic",
+  downwardAPI: {
+    items: [
+      { path: basename(PATHS.traffic), fieldRef: { fieldPath: `metadata.annotations['${TRAFFIC_ANNOTATION}']` } },
+    ],
+  },
+} satisfies Volume;
+
 function volumes(run: Run, configMap: string): Volume[] {
   return [
     { name: "job", configMap: { name: configMap, items: [{ key: JOB_FILE, path: JOB_FILE }] } },
     { name: "scratch", emptyDir: {} },
+    ...(serves(run) ? [TRAFFIC_VOLUME] : []),
     ...claimMounts(run).map(({ claim }, index) => ({
       name: `claim-${index}`,
       persistentVolumeClaim: { claimName: claim },
@@ -140,6 +156,7 @@ function volumeMounts(run: Run): VolumeMount[] {
   return [
     { name: "job", mountPath: dirname(PATHS.job), readOnly: true },
     { name: "scratch", mountPath: PATHS.scratch },
+    ...(serves(run) ? [{ name: TRAFFIC_VOLUME.name, mountPath: dirname(PATHS.traffic), readOnly: true }] : []),
     ...claimMounts(run).map(({ claim, readOnly }, index) => ({
       name: `claim-${index}`,
       mountPath: `${PATHS.volumes}/${claim}`,

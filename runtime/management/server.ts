@@ -18,6 +18,8 @@ export interface ManagementOptions {
   ready?: () => boolean;
   /** What GET /load answers, as JSON; absent: there is no such page. */
   load?: () => object;
+  /** What GET /traffic answers, as JSON; absent: there is no such page. */
+  traffic?: () => object;
   /** What GET /metrics shows; default: a registry with the process's own metrics. */
   registry?: Registry;
 }
@@ -54,6 +56,8 @@ function pages(options: ManagementOptions, registry: Registry): Express {
   app.get("/progress", (_, response) => void response.json(options.progress()));
   const { load } = options;
   if (load !== undefined) app.get("/load", (_, response) => void response.json(load()));
+  const { traffic } = options;
+  if (traffic !== undefined) app.get("/traffic", (_, response) => void response.json(traffic()));
   app.get("/metrics", async (_, response) => {
     response.set("content-type", registry.contentType).end(await registry.metrics());
   });

@@ -9,12 +9,15 @@ import { type Call, isPredictPath, matchRoute } from "./route.ts";
 import type { ServedModel } from "./served-model.ts";
 import type { ServingMetrics } from "./serving-metrics.ts";
 import type { Tensor } from "./tensor.ts";
+import { type HttpTraffic, isDiverted, withSeconds } from "./traffic/http-traffic.ts";
 
 export interface InferenceServerOptions {
   readonly model: ServedModel;
   readonly identity: ServerIdentity;
   readonly metrics: ServingMetrics;
   readonly clock: Clock;
+  /** Shares requests with another version; absent: all are answered here. */
+  readonly traffic?: HttpTraffic | undefined;
   /** A fault of ours; the client is told nothing of it. */
   readonly onError: (error: unknown, call: string) => void;
   /** Milliseconds that a request may wait for the engine; default 30 s. */
@@ -30,6 +33,7 @@ export interface InferenceServerOptions {
   readonly random?: (() => number) | undefined;
 }
 
+const DEFAULT_TIMEOUT = 30_000;
 const INFERENCE_CALLS: ReadonlySet<Call> = new Set<Call>(["predict", "infer"]);
 
 /** The inference port. Routes are matched by `matchRoute`: their rules are the protocols', not a framework's. */
@@ -102,12 +106,19 @@ export class InferenceServer {
       inference = INFERENCE_CALLS.has(call);
       metrics.received(inference);
       const context = this.#context(request, response, startedAt);
-      reply = await answerCall(route, this.#options.model, this.#options.identity, context);
+      const local = () => answerCall(route, this.#options.model, this.#options.identity, context);
+      const { traffic, timeout = DEFAULT_TIMEOUT } = this.#options;
+      const { readBody: body } = context;
+      reply =
+        inference && traffic !== undefined
+          ? await traffic.answer({ request, response, body, timeout, local })
+          : await local();
     } catch (error) {
       reply = this.#errorReply(error, protocol, call);
     }
-    this.#send(request, response, reply);
-    metrics.answered(protocol, call, reply.status, (clock.now() - startedAt) / 1000, inference);
+    const seconds = (clock.now() - startedAt) / 1000;
+    this.#send(request, response, isDiverted(request) ? withSeconds(reply, seconds) : reply);
+    metrics.answered(protocol, call, reply.status, seconds, inference);
   }
 
   #context(request: IncomingMessage, response: ServerResponse, startedAt: number): CallContext {
@@ -116,7 +127,7 @@ export class InferenceServer {
         const value = request.headers[name.toLowerCase()];
         return Array.isArray(value) ? value.join() : value;
       },
-      readBody: () => readBody(request, this.#options.bodyLimit),
+      readBody: once(() => readBody(request, this.#options.bodyLimit)),
       compute: (inputs, timeout) => this.#compute(response, inputs, startedAt, timeout),
     };
   }
@@ -125,7 +136,7 @@ export class InferenceServer {
     response: ServerResponse,
     inputs: readonly Tensor[],
     startedAt: number,
-    timeout = this.#options.timeout ?? 30_000,
+    timeout = this.#options.timeout ?? DEFAULT_TIMEOUT,
   ): Promise<readonly Tensor[]> {
     const { model, clock } = this.#options;
     model.checkRows(inputs);
@@ -162,6 +173,12 @@ export class InferenceServer {
   #closes(socket: Socket): boolean {
     return this.#draining || this.#options.clock.now() >= (this.#closeAt.get(socket) ?? Infinity);
   }
+}
+
+/** A body can be read from its connection only once. */
+function once<T>(read: () => Promise<T>): () => Promise<T> {
+  let held: Promise<T> | undefined;
+  return () => (held ??= read());
 }
 
 const CONNECTION_ERRORS: Readonly<Record<string, readonly [RequestErrorCode, string]>> = {

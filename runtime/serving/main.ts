@@ -13,6 +13,7 @@ import { type Log, createLog, errorFields } from "./log.ts";
 import { type ServeOptions, readServeOptions } from "./options.ts";
 import { ServedModel } from "./served-model.ts";
 import { ServingMetrics } from "./serving-metrics.ts";
+import { PodTraffic } from "./traffic/pod-traffic.ts";
 import { programVersion } from "./version.ts";
 
 /** Requests that are being answered when the port is closed get this long. */
@@ -61,6 +62,8 @@ class Serving {
     const stop = stopSignal();
     this.#log.info("starting", { name: options.name, uri, engine: options.compute.engine });
     this.#atClose(() => Promise.resolve(stop.release()));
+    const traffic = new PodTraffic({ revision, file: options.trafficFile, clock: systemClock, log: this.#log });
+    this.#atClose(() => traffic.close());
     const management = await startManagement({
       port: options.managementPort,
       ...(options.host === undefined ? {} : { host: options.host }),
@@ -68,11 +71,12 @@ class Serving {
       live: () => this.#model?.live ?? true,
       ready: () => this.#model?.ready ?? false,
       load: () => (this.#model === undefined ? {} : this.#metrics.load(this.#model)),
+      traffic: () => traffic.splitter.report(),
       registry: this.#registry,
     }).catch(portTaken("--management-port", options.managementPort));
     this.#atClose(() => management.close());
 
-    const started = await Promise.race([this.#start(options), stop.signalled]);
+    const started = await Promise.race([this.#start(options, traffic), stop.signalled]);
     if (typeof started === "string") {
       this.#log.info("stopped before the model was loaded", { signal: started });
       return;
@@ -109,7 +113,7 @@ class Serving {
     else this.#cleanups.push(cleanup);
   }
 
-  async #start(options: ServeOptions) {
+  async #start(options: ServeOptions, traffic: PodTraffic) {
     const { name, revision, uri, dir, compute, threads } = options;
     const artefact = await openArtefact(dir, { digest: options.digest, shownAs: uri });
     const model = new ServedModel({
@@ -134,6 +138,7 @@ class Serving {
       identity: { version: await programVersion() },
       metrics: this.#metrics,
       clock: systemClock,
+      traffic: traffic.http,
       onError: (error, call) => this.#log.error("a request failed", { call, ...errorFields(error) }),
     });
     const port = await server.listen(options.port, options.host).catch(portTaken("--port", options.port));

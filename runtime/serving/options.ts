@@ -27,11 +27,13 @@ export interface ServeOptions {
   readonly drainMilliseconds: number;
   /** Where a failure is left; absent: where Kubernetes looks, if that is there. */
   readonly messageFile?: string | undefined;
+  /** File with what to divert to another version; absent: nothing is. */
+  readonly trafficFile?: string | undefined;
 }
 
 const USAGE =
   "usage: modelwright serve DIR [--name NAME] [--engine Auto|TensorFlow|Wasm] | --job FILE | -f MANIFEST… [--volumes DIR]; " +
-  "[--port 8080] [--management-port 9090] [--host ADDRESS] [--drain-delay SECONDS] [--termination-message FILE]";
+  "[--port 8080] [--management-port 9090] [--host ADDRESS] [--drain-delay SECONDS] [--termination-message FILE] [--traffic FILE]";
 
 const FLAGS = {
   job: { type: "string" },
@@ -44,6 +46,7 @@ const FLAGS = {
   host: { type: "string" },
   "drain-delay": { type: "string" },
   "termination-message": { type: "string" },
+  traffic: { type: "string" },
 } as const;
 
 function parse(argv: readonly string[]) {
@@ -72,6 +75,7 @@ export async function readServeOptions(argv: readonly string[], env: NodeJS.Proc
     drainMilliseconds: (number("--drain-delay", values["drain-delay"], 5, 0, 300) ?? 5) * 1000,
     threads,
     messageFile: values["termination-message"],
+    trafficFile: values.traffic,
   };
   if (dir === undefined) {
     if (values.name !== undefined || values.engine !== undefined) {
