@@ -1,5 +1,6 @@
 /** The artefact: a folder with the model's files and this manifest, written last and atomically. */
 import { z } from "zod";
+import { Energy, Privacy } from "../accounts.ts";
 import { Digest } from "../common.ts";
 import { Loss, Metric } from "../model.ts";
 import { digestOf } from "./canonical.ts";
@@ -65,6 +66,10 @@ export const ArtefactManifest = z.strictObject({
     software: z.record(z.string(), z.string()),
   }),
   licence: z.string().optional(),
+  /** What the training gives away of its examples. */
+  privacy: Privacy.optional(),
+  /** What making it took, all attempts together. */
+  energy: Energy.optional(),
   createdAt: z.string(),
 });
 
@@ -77,7 +82,14 @@ export function artefactDigest(manifest: ArtefactManifest): string {
   return digestOf(manifest);
 }
 
-/** Bytes of all files of the artefact. */
+/** Folder with what people and auditors read about the model; no part of the model. */
+export const DOCUMENTS_FOLDER = "documents";
+
+export function isDocument({ path }: { path: string }): boolean {
+  return path.startsWith(`${DOCUMENTS_FOLDER}/`);
+}
+
+/** Bytes of the model's files. */
 export function artefactBytes(manifest: ArtefactManifest): number {
-  return manifest.files.reduce((sum, file) => sum + file.bytes, 0);
+  return manifest.files.filter((file) => !isDocument(file)).reduce((sum, file) => sum + file.bytes, 0);
 }

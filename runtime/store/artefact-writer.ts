@@ -2,12 +2,13 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, readdir, rename, rm, rmdir, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { ArtefactManifest } from "../../crds/contract/artefact.ts";
+import { ArtefactManifest, DOCUMENTS_FOLDER } from "../../crds/contract/artefact.ts";
 import { MANIFEST_FILE } from "../../crds/contract/names.ts";
+import { writeDocuments } from "../documents/documents.ts";
 import { Failure, systemCode } from "../failure.ts";
 import { type Artefact, openArtefact, readManifest } from "./artefact.ts";
 import { Fence } from "./fence.ts";
-import { fileRecords, sync } from "./files.ts";
+import { type FileRecord, fileRecord, fileRecords, sync } from "./files.ts";
 
 /** What the writer of the files knows of the artefact; the list of files is made here. */
 export type ArtefactDescription = Omit<ArtefactManifest, "schemaVersion" | "files">;
@@ -87,10 +88,13 @@ export async function writeArtefact(
 }
 
 async function seal(staging: string, description: ArtefactDescription): Promise<void> {
+  const sealed = (files: FileRecord[]) => ArtefactManifest.parse({ schemaVersion: 1, ...description, files });
   const files = await fileRecords(staging);
-  const manifest = ArtefactManifest.parse({ schemaVersion: 1, ...description, files });
+  for (const path of await writeDocuments(staging, sealed(files))) files.push(await fileRecord(staging, path));
+  const manifest = sealed(files.sort((a, b) => (a.path < b.path ? -1 : 1)));
   for (const file of files) await sync(join(staging, file.path));
   await writeFile(join(staging, MANIFEST_FILE), `${JSON.stringify(manifest, null, 2)}\n`, { flush: true });
+  await sync(join(staging, DOCUMENTS_FOLDER));
   await sync(staging);
 }
 

@@ -59,9 +59,14 @@ const siblings = () => readdir(join(root, "digits"));
 it("is written as a whole, with every file's size and checksum, and opens with the same digest", async () => {
   const written = await write("{}");
   expect(written.manifest?.files.map(({ path, bytes }) => [path, bytes])).toEqual([
+    ["documents/bom.cdx.json", expect.any(Number)],
+    ["documents/model-card.md", expect.any(Number)],
+    ["documents/provenance.intoto.json", expect.any(Number)],
     ["model.json", 2],
     ["weights/one.bin", 3],
   ]);
+  // Documents are about the model, and no part of it.
+  expect(written.bytes).toBe(5);
   expect(written.bytes).toBe(5);
   const opened = await openArtefact(dir, { digest: written.digest });
   expect(opened.manifest && artefactDigest(opened.manifest)).toBe(written.digest);
