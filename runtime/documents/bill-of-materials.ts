@@ -11,6 +11,8 @@ function serialNumber(facts: Facts): string {
   return `urn:uuid:${[hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-")}`;
 }
 
+const hash = (digest: string) => [{ alg: "SHA-256", content: hexOf(digest) }];
+
 function environment({ energy }: Facts) {
   if (energy === undefined) return {};
   const provider = {
@@ -35,11 +37,12 @@ function environment({ energy }: Facts) {
   };
 }
 
+const format = ({ name, datatype, shape }: Facts["signature"]["inputs"][number]) => ({
+  format: `${name}: ${datatype} [${shape.join(", ")}]`,
+});
+
 function modelCard(facts: Facts) {
   const { signature, evaluation, lineage, training } = facts;
-  const format = ({ name, datatype, shape }: Facts["signature"]["inputs"][number]) => ({
-    format: `${name}: ${datatype} [${shape.join(", ")}]`,
-  });
   const metrics = Object.entries(evaluation ?? {}).map(([type, value]) => ({
     type,
     value: String(value),
@@ -61,7 +64,6 @@ function modelCard(facts: Facts) {
 export function billOfMaterials(facts: Facts): object {
   const { name, lineage, licence, files, createdAt } = facts;
   const { dataset, parents, software } = lineage;
-  const hash = (digest: string) => [{ alg: "SHA-256", content: hexOf(digest) }];
   return {
     bomFormat: "CycloneDX",
     specVersion: "1.6",

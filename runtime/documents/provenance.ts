@@ -1,10 +1,11 @@
 /** SLSA provenance v1 in an in-toto statement v1 (slsa.dev/spec/v1.0/provenance, in-toto attestation specification). */
 import { API, type Facts, hexOf } from "./facts.ts";
 
+const dependency = (name: string, digest: string) => ({ name, digest: { sha256: hexOf(digest) } });
+
 export function provenance(facts: Facts): object {
   const { lineage, files, createdAt } = facts;
   const { job, run, specHash, parents, dataset, software } = lineage;
-  const dependency = (name: string, digest: string) => ({ name, digest: { sha256: hexOf(digest) } });
   return {
     _type: "https://in-toto.io/Statement/v1",
     subject: files.map(({ path, sha256 }) => ({ name: path, digest: { sha256 } })),

@@ -1,5 +1,5 @@
-import fc from "fast-check";
-import { Accountant, renyiOfStep } from "./accountant.ts";
+import { assert, double, integer, property } from "fast-check";
+import { Accountant, type Mechanism, renyiOfStep } from "./accountant.ts";
 
 /** Values as published with TensorFlow Privacy, and others calculated from the formula in double precision. */
 it.each([
@@ -11,9 +11,9 @@ it.each([
   { of: "1 of 1,000", q: 0.001, sigma: 1, steps: 10000, delta: 1e-5, epsilon: 0.7876595344 },
   { of: "32 of 60,000, ten epochs", q: 32 / 60000, sigma: 1, steps: 18750, delta: 1e-5, epsilon: 0.6745640118 },
   { of: "all examples", q: 1, sigma: 0.7, steps: 2, delta: 1e-5, epsilon: 10.9241404596 },
-])("steps of $of examples cost epsilon $epsilon", ({ q, sigma, steps, delta, epsilon }) => {
+])("steps of $of examples cost epsilon $epsilon", ({ q, sigma, steps, delta, epsilon: expected }) => {
   const accountant = new Accountant({ samplingRate: q, noiseMultiplier: sigma }, delta);
-  expect(accountant.epsilon(steps)).toBeCloseTo(epsilon, 7);
+  expect(accountant.epsilon(steps)).toBeCloseTo(expected, 7);
 });
 
 it.each([
@@ -42,14 +42,14 @@ it("no step costs nothing, and an example that is never sampled gives nothing aw
   expect(renyiOfStep({ samplingRate: 0, noiseMultiplier: 1 }, 8)).toBe(0);
 });
 
+const epsilon = (mechanism: Mechanism, steps: number) => new Accountant(mechanism, 1e-5).epsilon(steps);
+
 it("more steps, more examples and less noise never cost less", () => {
-  const rate = fc.double({ min: 1e-4, max: 0.5, noNaN: true });
-  const noise = fc.double({ min: 0.5, max: 5, noNaN: true });
-  const steps = fc.integer({ min: 1, max: 5000 });
-  fc.assert(
-    fc.property(rate, noise, steps, (samplingRate, noiseMultiplier, count) => {
-      const epsilon = (mechanism: { samplingRate: number; noiseMultiplier: number }, n: number) =>
-        new Accountant(mechanism, 1e-5).epsilon(n);
+  const rate = double({ min: 1e-4, max: 0.5, noNaN: true });
+  const noise = double({ min: 0.5, max: 5, noNaN: true });
+  const steps = integer({ min: 1, max: 5000 });
+  assert(
+    property(rate, noise, steps, (samplingRate, noiseMultiplier, count) => {
       const base = epsilon({ samplingRate, noiseMultiplier }, count);
       const slack = 1e-9 + base * 1e-9;
       expect(epsilon({ samplingRate, noiseMultiplier }, count + 1)).toBeGreaterThanOrEqual(base - slack);
@@ -65,10 +65,10 @@ it("more steps, more examples and less noise never cost less", () => {
 });
 
 it("a budget is never exceeded, and one step more would", () => {
-  const budgets = fc.double({ min: 0.3, max: 8, noNaN: true });
+  const budgets = double({ min: 0.3, max: 8, noNaN: true });
   const accountant = new Accountant({ samplingRate: 0.02, noiseMultiplier: 1.1 }, 1e-5);
-  fc.assert(
-    fc.property(budgets, (budget) => {
+  assert(
+    property(budgets, (budget) => {
       const limit = 20000;
       const steps = accountant.stepsWithin(budget, limit);
       expect(accountant.epsilon(steps)).toBeLessThanOrEqual(budget);

@@ -45,10 +45,10 @@ interface ClippedOptions {
 
 /** Computes the layers; to the output of each one with weights its probe is added, before the activation. */
 function forward({ layers, features, pass }: ClippedOptions, onWeighted: (input: Tensor, output: Tensor) => Tensor) {
-  return layers.reduce<Tensor>((input, { kind, layer, ...rest }, position) => {
-    if (kind === "plain" || !("gradients" in rest)) return pass(layer, input, position);
-    const { linear, activate } = rest.gradients;
-    return activate(onWeighted(input, linear(input)));
+  return layers.reduce<Tensor>((input, step, position) => {
+    if (step.kind === "plain") return pass(step.layer, input, position);
+    const { gradients } = step;
+    return gradients.activate(onWeighted(input, gradients.linear(input)));
   }, features);
 }
 

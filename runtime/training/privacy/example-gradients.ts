@@ -125,7 +125,7 @@ export function patches(
           [0, 0],
         ] as [[number, number], [number, number]]);
   const padded = tf.pad(input, [[0, 0], vertical, horizontal, [0, 0]]);
-  const [, paddedRows = 0, paddedColumns = 0] = padded.shape;
+  const [, paddedRows, paddedColumns] = padded.shape;
   const [lastRow, lastColumn] = [paddedRows - height, paddedColumns - width];
   const parts: Tensor[] = [];
   for (let y = 0; y < height; y += 1) {
