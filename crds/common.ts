@@ -57,6 +57,13 @@ export const Runtime = z
   })
   .meta({ description: "What runs the model" });
 
+export const ServingRuntime = Runtime.extend({
+  engine: z.enum(["Auto", "TensorFlow", "OnnxRuntime", "Wasm"]).default("Auto").meta({
+    description:
+      "What computes. Auto: the fastest that can; ONNX Runtime for ONNX models, else TensorFlow (libtensorflow) where the image has it, else Wasm",
+  }),
+}).meta({ description: "What runs the model" });
+
 export const Gpu = withRule(
   withRule(
     z
@@ -228,6 +235,7 @@ export const ArtefactStatus = z
 export type ModelReference = z.output<typeof ModelReference>;
 export type Runtime = z.output<typeof Runtime>;
 export type EngineChoice = Runtime["engine"];
+export type ServingEngineChoice = z.output<typeof ServingRuntime>["engine"];
 export type Gpu = z.output<typeof Gpu>;
 export type Resources = z.output<typeof Resources>;
 export type PodOverrides = z.output<typeof PodOverrides>;

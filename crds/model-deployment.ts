@@ -8,7 +8,7 @@ import {
   ModelReference,
   PodOverrides,
   Resources,
-  Runtime,
+  ServingRuntime,
   Suspend,
   Time,
 } from "./common.ts";
@@ -18,7 +18,7 @@ import { Duration } from "./schema.ts";
 const Spec = z
   .strictObject({
     model: ModelReference,
-    runtime: Runtime.prefault({}),
+    runtime: ServingRuntime.prefault({}),
     gpu: Gpu.optional(),
     resources: Resources.optional(),
     pod: PodOverrides.optional(),

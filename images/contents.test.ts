@@ -59,6 +59,10 @@ describe("of a package an image keeps", () => {
     ["@tensorflow/tfjs-node-gpu", "dist/kernels/Add.js"],
     ["h5wasm", "dist/esm/hdf5_util.js"],
     ["@tensorflow/tfjs-node-gpu", "dist/proto/api_pb.js"],
+    ["onnxruntime-node", `bin/napi-v6/linux/${process.arch}/libonnxruntime.so.1`],
+    ["onnxruntime-node", "dist/binding.js"],
+    ["onnxruntime-common", "dist/cjs/tensor-impl.js"],
+    ["onnxruntime-common", "dist/cjs/package.json"],
   ])("%s: %s", (name, file) => expect(keeps(name, file)).toBe(true));
 });
 
@@ -77,5 +81,10 @@ describe("of a package an image leaves out", () => {
     ["@tensorflow/tfjs-node-gpu", "dist/image_test.js"],
     ["@tensorflow/tfjs-node-gpu", "scripts/install.js"],
     ["@tensorflow/tfjs-node-gpu", "binding/tfjs_backend.cc"],
+    ["onnxruntime-node", `bin/napi-v6/linux/${process.arch === "x64" ? "arm64" : "x64"}/libonnxruntime.so.1`],
+    ["onnxruntime-node", "bin/napi-v6/win32/x64/DirectML.dll"],
+    ["onnxruntime-node", "script/install.js"],
+    ["onnxruntime-common", "dist/ort.min.js"],
+    ["onnxruntime-common", "dist/esm/index.js"],
   ])("%s: %s", (name, file) => expect(keeps(name, file)).toBe(false));
 });

@@ -41,6 +41,7 @@ export const contents: Record<ImageName, Contents> = {
       "@tensorflow/tfjs-node-gpu",
       "express",
       "h5wasm",
+      "onnxruntime-node",
       "prom-client",
       "winston",
       "yaml",
@@ -66,15 +67,22 @@ const licence = /(^|\/)(licen[cs]e|notice|copying|third_party)[^/]*$/i;
 const tfjs = /^@tensorflow\/tfjs(-(core|layers|data|converter|backend-\w+))?$/;
 const tfjsFile = /^(package\.json|dist\/tf[\w-]*\.node\.js|dist\/[\w-]+\.wasm)$/;
 
-/** Does a package hold anything at run time? */
-export const hasCode = (name: string): boolean => !typings.test(name);
+/** What onnxruntime-node needs to download GPU libraries when it is installed. */
+const installers = /^(adm-zip|global-agent)$/;
+
+/** Does a package hold anything that is loaded at run time? */
+export const hasCode = (name: string): boolean => !typings.test(name) && !installers.test(name);
 
 /** Is a file of a package (path inside it, with /) needed at run time, or its licence? */
-export function keeps(name: string, file: string): boolean {
+export function keeps(name: string, file: string, arch: string = process.arch): boolean {
   if (licence.test(file)) return true;
   if (tfjs.test(name)) return tfjsFile.test(file);
   if (name === "@tensorflow/tfjs-node-gpu")
     return file === "package.json" || (file.startsWith("dist/") && file.endsWith(".js") && !file.endsWith("_test.js"));
+  // 46 MB for each platform: only Linux' own, of the image's architecture.
+  if (name === "onnxruntime-node")
+    return /^(package\.json|dist\/[^/]+\.js)$/.test(file) || file.startsWith(`bin/napi-v6/linux/${arch}/`);
+  if (name === "onnxruntime-common") return file === "package.json" || /^dist\/cjs\/.*(\.js|package\.json)$/.test(file);
   if (name === "h5wasm") return file === "package.json" || file.startsWith("dist/esm/");
   if (name === "zod" && file.startsWith("src/")) return false;
   return !clutter.test(file);

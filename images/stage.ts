@@ -65,7 +65,7 @@ export async function partKeys(options: Omit<StageOptions, "out">): Promise<Reco
   const build = ["package.json", "tsconfig.json", "tsconfig.build.json"];
   return {
     node: digest(staging, nodePackage(options), node),
-    modules: digest(staging, modules),
+    modules: digest(staging, options.arch ?? process.arch, modules),
     engine: digest(staging, engine ? [variant, await engineState(root, variant)] : []),
     program: digest(
       staging,
@@ -85,12 +85,15 @@ async function stageNode(options: StageOptions, to: string): Promise<void> {
 }
 
 /** Copies the npm packages of an image, less what is not needed at run time. */
-export async function stageModules({ image, root }: Pick<StageOptions, "image" | "root">, to: string): Promise<void> {
+export async function stageModules(
+  { image, root, arch }: Pick<StageOptions, "image" | "root" | "arch">,
+  to: string,
+): Promise<void> {
   for (const path of closure(await readLock(root), contents[image].packages, hasCode)) {
     if (!existsSync(join(root, path, "package.json")))
       throw new StagingFailed(`The npm package ${packageName(path)} is not installed. Run npm ci.`);
     const name = packageName(path);
-    const files = (await filesUnder(join(root, path), "node_modules")).filter((file) => keeps(name, file));
+    const files = (await filesUnder(join(root, path), "node_modules")).filter((file) => keeps(name, file, arch));
     for (const file of files) await copy(join(root, path, file), join(to, home, path, file));
   }
 }

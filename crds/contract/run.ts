@@ -1,6 +1,6 @@
 /** job.json: what a pod is told to do. Made from a manifest by pure functions, checked again by the runtime. */
 import { z } from "zod";
-import { type Gpu, Runtime, Uri } from "../common.ts";
+import { type Gpu, Runtime, ServingRuntime, Uri } from "../common.ts";
 import type { ModelDeployment } from "../model-deployment.ts";
 import { type OptimizationJob, optimizationShape } from "../optimization-job.ts";
 import { Checkpoint, type TrainingJob, trainingShape } from "../training-job.ts";
@@ -21,6 +21,8 @@ const Compute = z.strictObject({
   engine: Runtime.shape.engine,
   gpu: z.strictObject({ onMissing: z.enum(["Fail", "UseCpu"]) }).optional(),
 });
+
+const ServingCompute = Compute.extend({ engine: ServingRuntime.shape.engine });
 
 const RunOutput = z.strictObject({
   /** Folder of this run: `<output.uri>/<run>`. */
@@ -55,7 +57,7 @@ export const ServingRun = z.strictObject({
   name: z.string(),
   namespace: z.string(),
   revision: z.string(),
-  compute: Compute,
+  compute: ServingCompute,
   model: ResolvedModel,
 });
 
@@ -68,7 +70,7 @@ export type Run = z.output<typeof Run>;
 export type Compute = z.output<typeof Compute>;
 export type ResolvedModel = z.output<typeof ResolvedModel>;
 
-function compute(engine: Compute["engine"], gpu: Gpu | undefined): Compute {
+function compute<Engine>(engine: Engine, gpu: Gpu | undefined): Pick<Compute, "gpu"> & { engine: Engine } {
   return gpu === undefined ? { engine } : { engine, gpu: { onMissing: gpu.onMissing } };
 }
 

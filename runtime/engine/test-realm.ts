@@ -4,7 +4,8 @@
  */
 import { runInThisContext } from "node:vm";
 
-const NAMES = ["ArrayBuffer", "Uint8Array", "Int32Array", "Float32Array", "Float64Array"];
+const NUMBERS = "Uint8 Int8 Uint16 Int16 Uint32 Int32 BigUint64 BigInt64 Float16 Float32 Float64";
+const NAMES = ["ArrayBuffer", ...NUMBERS.split(" ").map((name) => `${name}Array`)];
 
 for (const name of NAMES) Object.assign(globalThis, { [name]: runInThisContext(name) as unknown });
 const outer = runInThisContext("process") as NodeJS.Process;

@@ -13,7 +13,8 @@ import { unsupported } from "./unsupported.ts";
 
 const KERAS_FILE = "model.keras";
 const HDF5_FILE = "model.h5";
-const FILES = [MODEL_FILE, KERAS_FILE, HDF5_FILE] as const;
+export const ONNX_FILE = "model.onnx";
+const FILES = [MODEL_FILE, KERAS_FILE, HDF5_FILE, ONNX_FILE] as const;
 
 type Format = ArtefactManifest["format"];
 
@@ -25,7 +26,8 @@ export interface LoadedModel {
   predict(inputs: Tensor[]): Tensor[] | Promise<Tensor[]>;
 }
 
-async function fileIn(dir: string, shownAs: string): Promise<(typeof FILES)[number]> {
+/** The file that holds the folder's model. Throws Failure: ModelUnsupported, InputMissing. */
+export async function modelFileIn(dir: string, shownAs: string): Promise<(typeof FILES)[number]> {
   const names = await readdir(dir).catch((cause: unknown) => {
     throw new Failure("InputMissing", `${shownAs} cannot be listed; correct the URI`, { cause });
   });
@@ -41,13 +43,16 @@ async function fileIn(dir: string, shownAs: string): Promise<(typeof FILES)[numb
 async function layersModel(tf: Tf, dir: string, file: (typeof FILES)[number], shownAs: string): Promise<LayersModel> {
   if (file === MODEL_FILE) return loadLayersModel(tf, dir, shownAs);
   const name = `${shownAs}/${file}`;
+  if (file === ONNX_FILE) {
+    throw unsupported(name, "is an ONNX model, which can be served only, by ONNX Runtime; give a Keras or tfjs model");
+  }
   const read = file === HDF5_FILE ? readKerasHdf5 : readKerasArchive;
   return buildKerasModel(tf, await read(join(dir, file), name), name);
 }
 
 /** Loads the Keras or tfjs layers model in the folder `dir`. Throws Failure: ModelUnsupported, InputMissing. */
 export async function loadLayers(tf: Tf, dir: string, shownAs = dir): Promise<LayersModel> {
-  return layersModel(tf, dir, await fileIn(dir, shownAs), shownAs);
+  return layersModel(tf, dir, await modelFileIn(dir, shownAs), shownAs);
 }
 
 function answering(tf: Tf, model: LayersModel, format: Format): LoadedModel {
@@ -80,7 +85,7 @@ async function tfjsModel(tf: Tf, dir: string, shownAs: string): Promise<LoadedMo
 
 /** Loads the model in the folder `dir`, whatever its format. Throws Failure: ModelUnsupported, InputMissing. */
 export async function loadModel(tf: Tf, dir: string, shownAs = dir): Promise<LoadedModel> {
-  const file = await fileIn(dir, shownAs);
+  const file = await modelFileIn(dir, shownAs);
   if (file === MODEL_FILE) return tfjsModel(tf, dir, shownAs);
   return answering(tf, await layersModel(tf, dir, file, shownAs), file === KERAS_FILE ? "Keras" : "KerasH5");
 }

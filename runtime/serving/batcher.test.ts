@@ -52,6 +52,22 @@ function setUp(maxRows = 4, maxWaiting = 8) {
   return { clock, engine, batcher, answers, submit };
 }
 
+/** Refuses nines. */
+const echo = async ([x]: readonly Tensor[]): Promise<readonly Tensor[]> => {
+  if (x === undefined || (x.data as Float32Array).includes(9))
+    throw new RequestError("InvalidRequest", "9 is no index");
+  return Promise.resolve([x]);
+};
+
+it("computes requests on their own when one of them is what made their batch fail", async () => {
+  const clock = new FakeClock();
+  const batcher = new Batcher({ compute: echo, clock, maxWaiting: 8, maxWaitingBytes: 64 });
+  batcher.open(4);
+  const answers = [[1], [2], [9], [3]].map((values) => batcher.submit(rows(values), 1000).outputs);
+  const settled = await Promise.allSettled(answers);
+  expect(settled.map(({ status }) => status)).toEqual(["fulfilled", "fulfilled", "rejected", "fulfilled"]);
+});
+
 describe("batcher", () => {
   it("computes a request at once when the engine is idle", async () => {
     const { engine, submit, answers, batcher, clock } = setUp();

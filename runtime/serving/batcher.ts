@@ -166,6 +166,11 @@ export class Batcher {
         start = end;
       }
     } catch (error) {
+      // What one caller sent wrong is not the others' fault.
+      if (batch.length > 1 && error instanceof RequestError && error.code === "InvalidRequest") {
+        for (const request of batch) await this.#compute([request]);
+        return;
+      }
       const refusal =
         error instanceof RequestError
           ? error

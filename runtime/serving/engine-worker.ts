@@ -1,57 +1,23 @@
 /** The engine process: loads one model and computes what its parent sends. */
-import type { Tensor as EngineTensor } from "@tensorflow/tfjs";
-import { type Backend, openBackend } from "../engine/backend.ts";
 import { onParentMessage, sendToParent } from "../engine/child.ts";
 import { asFailure } from "../failure.ts";
-import { type LoadedModel as Model, loadModel } from "../formats/model.ts";
+import { openExecutor } from "./choose-executor.ts";
 import type { EngineOutcome, EngineReply, EngineRequest } from "./engine-message.ts";
+import type { Executor } from "./executor.ts";
 import type { LoadedModel, ModelToLoad } from "./inference-engine.ts";
-import type { Datatype, Signature, Tensor, TensorData } from "./tensor.ts";
+import type { Tensor } from "./tensor.ts";
 
-/** The datatypes that tfjs computes with; `signatureOf` refuses models with others. */
-const DTYPES: Partial<Record<Datatype, "float32" | "int32" | "bool">> = {
-  FP32: "float32",
-  INT32: "int32",
-  BOOL: "bool",
-};
+let executor: Executor | undefined;
 
-interface Loaded {
-  readonly backend: Backend;
-  readonly model: Model;
-  readonly signature: Signature;
-}
-
-let loaded: Loaded | undefined;
-
-async function load({ dir, shownAs, engine, threads, gpu }: ModelToLoad): Promise<LoadedModel> {
-  const backend = await openBackend(engine, { threads, gpu });
-  const model = await loadModel(backend.tf, dir, shownAs);
-  const { signature } = model;
-  loaded = { backend, model, signature };
-  return { signature, engine: backend.engine, device: backend.device, why: backend.why };
+async function load(model: ModelToLoad): Promise<LoadedModel> {
+  executor = await openExecutor(model);
+  const { signature, engine, device, why } = executor;
+  return { signature, engine, device, why };
 }
 
 async function infer(inputs: readonly Tensor[]): Promise<readonly Tensor[]> {
-  if (loaded === undefined) throw new Error("no model is loaded");
-  const { backend, model, signature } = loaded;
-  const { tf } = backend;
-  const tensors = inputs.map(({ data, shape, datatype }) =>
-    // By `DTYPES` one of the three arrays that tfjs takes.
-    tf.tensor(data as Float32Array | Int32Array | Uint8Array, [...shape], DTYPES[datatype]),
-  );
-  let results: EngineTensor[] = [];
-  try {
-    results = await model.predict(tensors);
-    return await Promise.all(signature.outputs.map((spec, index) => read(spec.name, spec.datatype, results[index])));
-  } finally {
-    tf.dispose([...tensors, ...results]);
-  }
-}
-
-async function read(name: string, datatype: Datatype, tensor: EngineTensor | undefined): Promise<Tensor> {
-  if (tensor === undefined) throw new Error(`the model gave no output ${name}`);
-  // The dtype decides the array's type, as in TensorData.
-  return { name, datatype, shape: tensor.shape, data: (await tensor.data()) as TensorData };
+  if (executor === undefined) throw new Error("no model is loaded");
+  return executor.infer(inputs);
 }
 
 async function outcome(request: EngineRequest): Promise<EngineOutcome> {

@@ -1,5 +1,5 @@
 /** What computes, as serving sees it; the process, the engine and the format behind it may change. */
-import type { EngineChoice } from "../../crds/common.ts";
+import type { ServingEngineChoice } from "../../crds/common.ts";
 import type { Exit } from "../engine/child.ts";
 import type { Signature, Tensor } from "./tensor.ts";
 
@@ -8,7 +8,7 @@ export interface ModelToLoad {
   readonly dir: string;
   /** The URI that messages name. */
   readonly shownAs: string;
-  readonly engine: EngineChoice;
+  readonly engine: ServingEngineChoice;
   readonly threads?: number | undefined;
   /** Present: a GPU was asked for. */
   readonly gpu?: { readonly onMissing: "Fail" | "UseCpu" } | undefined;

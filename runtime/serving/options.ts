@@ -2,6 +2,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { ServingRuntime } from "../../crds/common.ts";
 import { shortHash } from "../../crds/contract/canonical.ts";
 import { ServingRun, servingRun } from "../../crds/contract/run.ts";
 import { ENV, PATHS, PORTS } from "../../crds/contract/names.ts";
@@ -32,7 +33,7 @@ export interface ServeOptions {
 }
 
 const USAGE =
-  "usage: modelwright serve DIR [--name NAME] [--engine Auto|TensorFlow|Wasm] | --job FILE | -f MANIFEST… [--volumes DIR]; " +
+  "usage: modelwright serve DIR [--name NAME] [--engine Auto|TensorFlow|OnnxRuntime|Wasm] | --job FILE | -f MANIFEST… [--volumes DIR]; " +
   "[--port 8080] [--management-port 9090] [--host ADDRESS] [--drain-delay SECONDS] [--termination-message FILE] [--traffic FILE]";
 
 const FLAGS = {
@@ -118,13 +119,15 @@ async function readRun(file: string): Promise<ServingRun> {
 }
 
 async function fromFolder(dir: string, name = basename(dir), engine = "Auto") {
-  if (engine !== "Auto" && engine !== "TensorFlow" && engine !== "Wasm") {
-    throw new Failure("InvalidSpec", `--engine: ${engine} is none of Auto, TensorFlow, Wasm`);
+  const engines = ServingRuntime.shape.engine.unwrap().options;
+  const chosen = engines.find((one) => one === engine);
+  if (chosen === undefined) {
+    throw new Failure("InvalidSpec", `--engine: ${engine} is none of ${engines.join(", ")}`);
   }
   const info = await stat(dir).catch(() => undefined);
   if (info?.isDirectory() !== true)
     throw new Failure("InputMissing", `${dir} is no folder; give the folder of a model`);
-  const compute: ServingRun["compute"] = { engine };
+  const compute: ServingRun["compute"] = { engine: chosen };
   return { name, revision: name.slice(0, 63), compute, uri: dir, dir };
 }
 

@@ -189,6 +189,9 @@ export class ServedModel {
     this.#computingSince = startedAt;
     try {
       return await engine.infer(inputs);
+    } catch (error) {
+      if (!(error instanceof Failure) || error.reason !== "DataRejected") throw error;
+      throw new RequestError("InvalidRequest", error.message, { cause: error });
     } finally {
       this.#computingSince = undefined;
       this.#busyMilliseconds += clock.now() - startedAt;

@@ -1,0 +1,8 @@
+/** A loaded model in the engine's process. */
+import type { LoadedModel } from "./inference-engine.ts";
+import type { Tensor } from "./tensor.ts";
+
+export interface Executor extends LoadedModel {
+  /** Inputs and outputs in the signature's order. Throws Failure; DataRejected when it is the inputs' fault. */
+  infer(inputs: readonly Tensor[]): Promise<readonly Tensor[]>;
+}
