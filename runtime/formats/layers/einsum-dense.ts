@@ -22,7 +22,7 @@ interface Equation {
   output: string[];
 }
 
-function parse(equation: string, rank: number): Equation {
+export function parseEquation(equation: string, rank: number): Equation {
   const [left = "", output = ""] = equation.split("->");
   const [input = "", kernel = ""] = left.split(",");
   const rest = rank - input.replace("...", "").length;
@@ -79,7 +79,7 @@ export const einsumDense: Definition<Settings> = {
   settings: Settings,
   weights: (shapes, settings) => {
     const shape = only(shapes);
-    const equation = parse(settings.equation, shape.length);
+    const equation = parseEquation(settings.equation, shape.length);
     const sizes = sizesOf(equation, shape, settings.outputShape);
     const size = (label: string) => known(sizes.get(label), `the size of ${label} in ${settings.equation}`);
     const axes = settings.biasAxes;
@@ -93,13 +93,13 @@ export const einsumDense: Definition<Settings> = {
   },
   outputShape: (shapes, settings) => {
     const shape = only(shapes);
-    const equation = parse(settings.equation, shape.length);
+    const equation = parseEquation(settings.equation, shape.length);
     const sizes = sizesOf(equation, shape, settings.outputShape);
     return equation.output.map((label) => sizes.get(label) ?? null);
   },
   compute: ({ tf, settings, inputs, weight }) => {
     const x = only(inputs);
-    const found = contract(tf, parse(settings.equation, x.rank), x, weight("kernel"));
+    const found = contract(tf, parseEquation(settings.equation, x.rank), x, weight("kernel"));
     return activate(tf, settings.activation, (settings.biasAxes ?? "") === "" ? found : tf.add(found, weight("bias")));
   },
   passesMask: true,

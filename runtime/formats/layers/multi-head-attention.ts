@@ -53,7 +53,7 @@ const GroupQuery = z
     useCausalMask,
   }));
 
-interface Heads {
+export interface Heads {
   heads: number;
   /** Heads of keys and values; several heads of the query share one. */
   valueHeads: number;
