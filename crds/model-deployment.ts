@@ -13,26 +13,17 @@ import {
   Time,
 } from "./common.ts";
 import type { Crd, Resource } from "./kind.ts";
-import { Duration } from "./schema.ts";
+import { Scaling } from "./scaling.ts";
+import { Duration, withRule } from "./schema.ts";
 
-const Spec = z
+const Fields = z
   .strictObject({
     model: ModelReference,
     runtime: ServingRuntime.prefault({}),
     gpu: Gpu.optional(),
     resources: Resources.optional(),
     pod: PodOverrides.optional(),
-    scaling: z
-      .strictObject({
-        replicas: z
-          .int()
-          .min(0)
-          .max(1000)
-          .default(1)
-          .meta({ description: "Pods of the version that serves; written by kubectl scale too" }),
-      })
-      .prefault({})
-      .meta({ description: "How many pods serve" }),
+    scaling: Scaling,
     rollout: z
       .strictObject({
         progressDeadline: Duration("How long a new version may take to become ready before it is given up").default(
@@ -51,6 +42,13 @@ const Spec = z
   })
   .meta({ description: "The deployment" });
 
+const Spec = withRule(Fields, {
+  rule: "!has(self.scaling.metric) || self.scaling.metric != 'Gpu' || has(self.gpu)",
+  message: "scaling.metric Gpu needs spec.gpu; without a GPU choose Concurrency or QueueTime",
+  fieldPath: ".scaling.metric",
+  holds: ({ scaling, gpu }) => scaling.metric !== "Gpu" || gpu !== undefined,
+});
+
 export const RevisionState = z.enum(["Pending", "Loading", "Serving", "Failed", "Retired"]);
 
 const Status = z
@@ -60,6 +58,11 @@ const Status = z
     url: z.string().max(1024).optional().meta({ description: "Where the model answers inside the cluster" }),
     replicas: z.int().min(0).optional(),
     readyReplicas: z.int().min(0).optional(),
+    desiredReplicas: z
+      .int()
+      .min(0)
+      .optional()
+      .meta({ description: "Pods that there should be; in mode Automatic the operator's decision" }),
     selector: z
       .string()
       .max(1024)

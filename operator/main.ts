@@ -11,6 +11,7 @@ import { createLogger, type Logger } from "./kernel/logger.ts";
 import { runManager, stopOnSignals } from "./kernel/manager.ts";
 import { Metrics } from "./kernel/metrics.ts";
 import { createOperator } from "./operator.ts";
+import { HttpLoadProber } from "./pods/load-prober.ts";
 import { HttpProber } from "./pods/prober.ts";
 
 const NAME = "modelwright-operator";
@@ -32,10 +33,12 @@ async function main(): Promise<number> {
   const instance = hostname();
   const signal = stopOnSignals(logger);
   const prober = new HttpProber();
+  const loads = new HttpLoadProber();
   const operator = createOperator({
     client,
     config: flags.config,
     prober,
+    loads,
     namespaces: flags.namespaces,
     instance,
     logger,
@@ -62,7 +65,7 @@ async function main(): Promise<number> {
     signal,
     logger,
   });
-  await Promise.all([client.close(), leaseClient.close(), prober.close()]);
+  await Promise.all([client.close(), leaseClient.close(), prober.close(), loads.close()]);
   return end(outcome, logger);
 }
 

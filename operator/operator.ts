@@ -12,7 +12,7 @@ import { EventRecorder } from "./kernel/events.ts";
 import { enqueueMapped, enqueueOwner, enqueueSelf } from "./kernel/handlers.ts";
 import { type Change, Informer } from "./kernel/informer.ts";
 import type { Logger } from "./kernel/logger.ts";
-import type { ManagedInformer } from "./kernel/manager.ts";
+import type { LeaderTask, ManagedInformer } from "./kernel/manager.ts";
 import { type Identified, keyOf, type KubernetesObject, type Stored } from "./kernel/meta.ts";
 import type { Metrics } from "./kernel/metrics.ts";
 import { WorkQueue } from "./kernel/queue.ts";
@@ -21,12 +21,15 @@ import { Kinds } from "./kinds.ts";
 import { BY_DEPLOYMENT, BY_SERVICE, DeploymentReconciler } from "./model-deployment/reconciler.ts";
 import { budgetRecord, deploymentRecord, serviceRecord, sliceRecord } from "./model-deployment/records.ts";
 import type { DeploymentOwner } from "./model-deployment/revision.ts";
+import { Autoscaler } from "./model-deployment/scaling/autoscaler.ts";
+import { autoscalerRecord } from "./model-deployment/scaling/cluster-autoscaler.ts";
 import { type JobLookup, sourceKey, sourceKeys } from "./model-reference.ts";
 import { optimizationJobKind, type OptimizationJobOwner } from "./optimization-job/optimization-job.ts";
 import { type PodRecord, podRecord } from "./pods/pod-record.ts";
+import { HttpLoadProber, type LoadProber } from "./pods/load-prober.ts";
 import type { Prober } from "./pods/prober.ts";
 import { Reports } from "./pods/reports.ts";
-import { PodDisruptionBudget } from "./resources.ts";
+import { HorizontalPodAutoscaler, PodDisruptionBudget } from "./resources.ts";
 import { configMapRecord, jobRecord } from "./runs/job-record.ts";
 import { RunReconciler } from "./runs/reconciler.ts";
 import { trainingJobKind, type TrainingJobOwner } from "./training-job/training-job.ts";
@@ -35,6 +38,8 @@ export interface OperatorOptions {
   readonly client: Client;
   readonly config: OperatorConfig;
   readonly prober: Prober;
+  /** Default: asks the pods' management port. */
+  readonly loads?: LoadProber | undefined;
   /** Empty: all namespaces. */
   readonly namespaces: readonly string[];
   /** Name of this process, for events. */
@@ -48,6 +53,7 @@ export interface Operator {
   readonly informers: readonly ManagedInformer[];
   readonly controllers: readonly Controller[];
   readonly events: EventRecorder;
+  readonly tasks: readonly LeaderTask[];
 }
 
 const BY_SOURCE = "source";
@@ -82,6 +88,11 @@ export function createOperator(options: OperatorOptions): Operator {
     deployments: new Informer({ ...selected, resource: Resources.Deployment, project: deploymentRecord }),
     services: new Informer({ ...selected, resource: Resources.Service, project: serviceRecord }),
     poddisruptionbudgets: new Informer({ ...selected, resource: PodDisruptionBudget, project: budgetRecord }),
+    horizontalpodautoscalers: new Informer({
+      ...selected,
+      resource: HorizontalPodAutoscaler,
+      project: autoscalerRecord,
+    }),
     endpointslices: new Informer({
       ...selected,
       resource: Resources.EndpointSlice,
@@ -107,6 +118,19 @@ export function createOperator(options: OperatorOptions): Operator {
     (kind, name) =>
       (kind === "TrainingJob" ? trainingJobs : optimizationJobs).store.get(namespace, name);
 
+  const queueOf = (name: string) => new WorkQueue({ name, clock, observer: metrics?.queue(name) });
+  const queues = {
+    trainingjob: queueOf("trainingjob"),
+    optimizationjob: queueOf("optimizationjob"),
+    modeldeployment: queueOf("modeldeployment"),
+  };
+  const autoscaler = new Autoscaler({
+    prober: options.loads ?? new HttpLoadProber(),
+    clock,
+    held: () => 0,
+    changed: (key) => queues.modeldeployment.add(key),
+  });
+
   const runStores = { configMaps: children.configmaps.store, jobs: children.jobs.store, pods: children.pods.store };
   const training = new RunReconciler(trainingJobKind(trainingJobs), {
     ...shared,
@@ -125,22 +149,18 @@ export function createOperator(options: OperatorOptions): Operator {
     consistency: consistency.deployment,
     children: writer(consistency.deployment),
     informer: modelDeployments,
+    autoscaler,
     lookup,
     stores: {
       ...runStores,
       deployments: children.deployments.store,
       services: children.services.store,
       budgets: children.poddisruptionbudgets.store,
+      autoscalers: children.horizontalpodautoscalers.store,
       slices: children.endpointslices.store,
     },
   });
 
-  const queueOf = (name: string) => new WorkQueue({ name, clock, observer: metrics?.queue(name) });
-  const queues = {
-    trainingjob: queueOf("trainingjob"),
-    optimizationjob: queueOf("optimizationjob"),
-    modeldeployment: queueOf("modeldeployment"),
-  };
   const controllerOfKind = (name: keyof typeof queues, reconcile: Reconcile, of: ConsistencyTracker) =>
     new Controller({
       name,
@@ -166,6 +186,7 @@ export function createOperator(options: OperatorOptions): Operator {
   children.deployments.onChange(toDeployment);
   children.services.onChange(toDeployment);
   children.poddisruptionbudgets.onChange(toDeployment);
+  children.horizontalpodautoscalers.onChange(toDeployment);
 
   children.pods.onChange(enqueueMapped(queues.trainingjob, ({ metadata }) => labelKey(metadata, LABELS.trainingJob)));
   children.pods.onChange(
@@ -207,6 +228,7 @@ export function createOperator(options: OperatorOptions): Operator {
       controllerOfKind("modeldeployment", (key, context) => deployment.reconcile(key, context), consistency.deployment),
     ],
     events,
+    tasks: [(signal) => autoscaler.run(signal)],
   };
 }
 

@@ -31,6 +31,7 @@ export const rules: readonly Rule[] = [
   { apiGroups: ["batch"], resources: ["jobs"], verbs: CHILD },
   { apiGroups: ["apps"], resources: ["deployments"], verbs: CHILD },
   { apiGroups: ["policy"], resources: ["poddisruptionbudgets"], verbs: CHILD },
+  { apiGroups: ["autoscaling"], resources: ["horizontalpodautoscalers"], verbs: CHILD },
   { apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs: WATCH },
 ];
 

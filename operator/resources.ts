@@ -1,4 +1,5 @@
 /** Kinds of Kubernetes that the kernel's list lacks. */
+import type { IHorizontalPodAutoscaler } from "kubernetes-models/autoscaling/v2/HorizontalPodAutoscaler";
 import type { IPodDisruptionBudget } from "kubernetes-models/policy/v1/PodDisruptionBudget";
 import type { IEvent } from "kubernetes-models/v1/Event";
 import { customResource } from "./kernel/resource.ts";
@@ -9,6 +10,14 @@ export const CoreEvent = customResource<IEvent>({
   version: "v1",
   plural: "events",
   kind: "Event",
+  namespaced: true,
+});
+
+export const HorizontalPodAutoscaler = customResource<IHorizontalPodAutoscaler>({
+  group: "autoscaling",
+  version: "v2",
+  plural: "horizontalpodautoscalers",
+  kind: "HorizontalPodAutoscaler",
   namespaced: true,
 });
 

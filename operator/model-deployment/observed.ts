@@ -10,6 +10,9 @@ import type { ConfigMapRecord } from "../runs/job-record.ts";
 import { ANNOTATIONS } from "./objects.ts";
 import type { BudgetRecord, DeploymentRecord, ServiceRecord, SliceRecord } from "./records.ts";
 import { type DeploymentOwner, readRevision, type Revision, revisionName } from "./revision.ts";
+import type { ScalingView } from "./scaling/autoscaler.ts";
+import type { AutoscalerRecord } from "./scaling/cluster-autoscaler.ts";
+import { decidedReplicas, wantedReplicas } from "./scaling/replicas.ts";
 
 export interface ObservedDeployment {
   readonly owner: DeploymentOwner;
@@ -21,11 +24,14 @@ export interface ObservedDeployment {
   readonly deployments: readonly DeploymentRecord[];
   readonly services: readonly ServiceRecord[];
   readonly budgets: readonly BudgetRecord[];
+  readonly autoscalers: readonly AutoscalerRecord[];
   /** Of the Service that users call. */
   readonly slices: readonly SliceRecord[];
   readonly pods: readonly PodRecord[];
   /** What pods say, by uid. */
   readonly reports: ReadonlyMap<string, ServingProgress>;
+  /** What the autoscaler says, in mode Automatic. */
+  readonly scaling: ScalingView;
 }
 
 /** All that there is of one revision. */
@@ -53,7 +59,9 @@ export interface Situation {
   readonly stable?: string | undefined;
   /** The revision that the spec asks for; undefined while its model is not known. */
   readonly desired?: string | undefined;
-  /** Pods that the spec asks for. */
+  /** Pods that there should be, but for a suspension. */
+  readonly wanted: number;
+  /** Pods that there should be. */
   readonly replicas: number;
 }
 
@@ -62,15 +70,11 @@ export function situation(observed: ObservedDeployment): Situation {
   const views = viewsOf(observed);
   const front = services.find(({ metadata }) => metadata.name === owner.metadata.name);
   const desired = resolution.state === "Known" ? revisionName(owner, resolution.model) : undefined;
+  const stable = stableOf(front, views, owner.status?.stableRevision) ?? desired;
+  const decided = decidedReplicas(views.get(stable ?? "")?.deployment?.metadata.annotations);
   const { scaling, suspend } = owner.spec;
-  return {
-    observed,
-    views,
-    front,
-    desired,
-    stable: stableOf(front, views, owner.status?.stableRevision) ?? desired,
-    replicas: suspend ? 0 : scaling.replicas,
-  };
+  const wanted = wantedReplicas({ scaling, decided, view: observed.scaling, mayBeZero: decided === 0 });
+  return { observed, views, front, desired, stable, wanted, replicas: suspend ? 0 : wanted };
 }
 
 /** The Service itself says who serves; where it was lost, the status, or whoever has most ready pods. */

@@ -24,6 +24,9 @@ import { deadlineOf, type ObservedDeployment, type Situation, situation } from "
 import type { BudgetRecord, DeploymentRecord, ServiceRecord, SliceRecord } from "./records.ts";
 import type { DeploymentOwner } from "./revision.ts";
 import { planRollout } from "./rollout.ts";
+import type { Autoscaler } from "./scaling/autoscaler.ts";
+import { type AutoscalerRecord, planClusterAutoscaler } from "./scaling/cluster-autoscaler.ts";
+import { scalingTarget } from "./scaling/target.ts";
 import { deploymentStatus } from "./status.ts";
 
 /** Index of pods and EndpointSlices by what they belong to. */
@@ -35,6 +38,7 @@ export interface DeploymentStores {
   readonly deployments: Store<DeploymentRecord>;
   readonly services: Store<ServiceRecord>;
   readonly budgets: Store<BudgetRecord>;
+  readonly autoscalers: Store<AutoscalerRecord>;
   readonly slices: Store<SliceRecord>;
   readonly pods: Store<PodRecord>;
 }
@@ -45,6 +49,7 @@ export interface DeploymentReconcilerOptions {
   readonly consistency: ConsistencyTracker;
   readonly events: Pick<EventRecorder, "record">;
   readonly reports: Reports;
+  readonly autoscaler: Autoscaler;
   readonly config: OperatorConfig;
   readonly clock: Clock;
   readonly informer: Informer<DeploymentOwner>;
@@ -67,11 +72,22 @@ export class DeploymentReconciler {
   async reconcile(key: string, context: ReconcileContext): Promise<ReconcileResult | void> {
     const owner = this.#options.informer.store.getByKey(key);
     // Children go with their owner.
-    if (owner === undefined || owner.metadata.deletionTimestamp !== undefined) return;
+    if (owner === undefined || owner.metadata.deletionTimestamp !== undefined) {
+      this.#options.autoscaler.forget(key);
+      return;
+    }
     const { signal } = context;
     const { observed, unsettled } = await this.#observe(owner, signal);
     const seen = situation(observed);
-    const written = await this.#options.children.write(key, owner, planRollout(seen), signal);
+    const target = scalingTarget(key, seen);
+    if (target === undefined) this.#options.autoscaler.forget(key);
+    else this.#options.autoscaler.watch(target);
+    const written = await this.#options.children.write(
+      key,
+      owner,
+      [...planRollout(seen), ...planClusterAutoscaler(observed)],
+      signal,
+    );
     const { status, notes } = deploymentStatus(seen, written.refusal);
     await this.#report(key, owner, status, [...written.notes, ...notes], context);
     if (written.stale) return { requeueAfterSeconds: STALE_SECONDS };
@@ -99,9 +115,11 @@ export class DeploymentReconciler {
       deployments: stores.deployments.byOwner(uid),
       services: stores.services.byOwner(uid),
       budgets: stores.budgets.byOwner(uid),
+      autoscalers: stores.autoscalers.byOwner(uid),
       slices: stores.slices.byIndex(BY_SERVICE, key),
       pods,
       reports,
+      scaling: this.#options.autoscaler.view(key),
     };
     return { observed, unsettled };
   }

@@ -17,7 +17,7 @@ function served(spec: Record<string, unknown> = {}): { world: ServingWorld; firs
 
 describe("a rollout", () => {
   it("serves the first version and comes to rest", () => {
-    const { world, first } = served({ scaling: { replicas: 2 } });
+    const { world, first } = served({ scaling: { mode: "Manual", replicas: 2 } });
     expect(world.ready(first)).toBe(2);
     expect(ready(world)).toMatchObject({ status: "True", reason: "Serving" });
     expect(world.notes.map(({ reason }) => reason)).toEqual(["RevisionCreated", "ModelLoaded"]);
@@ -116,13 +116,13 @@ describe("a rollout", () => {
 
   it("does not switch to a version that nobody has tried while no pod is asked for", () => {
     const { world, first } = served();
-    world.change({ scaling: { replicas: 0 } });
+    world.change({ scaling: { mode: "Manual", replicas: 0 } });
     world.behaviours.set("m2", "crash");
     world.model("m2");
     world.settle();
     expect(world.selected).toBe(first);
     expect(ready(world)).toMatchObject({ status: "False", reason: "ScaledToZero" });
-    world.change({ scaling: { replicas: 2 } });
+    world.change({ scaling: { mode: "Manual", replicas: 2 } });
     world.settle();
     expect(world.selected).toBe(first);
     expect(world.ready(first)).toBe(2);
@@ -152,7 +152,7 @@ function take(world: ServingWorld, one: Step): void {
     case "model":
       return world.model(one.name);
     case "scale":
-      return world.change({ scaling: { replicas: one.replicas } });
+      return world.change({ scaling: { mode: "Manual", replicas: one.replicas } });
     case "suspend":
       return world.change({ suspend: one.suspend });
     case "crash":
@@ -186,7 +186,7 @@ describe("whatever users do and wherever the operator is cut off,", () => {
         const { world } = served();
         for (const [model, behaviour] of Object.entries(MODELS)) world.behaviours.set(model, behaviour);
         for (const one of steps) take(world, one);
-        world.change({ suspend: false, scaling: { replicas: 2 } });
+        world.change({ suspend: false, scaling: { mode: "Manual", replicas: 2 } });
         world.model("m5");
         world.settle();
         const { stable, desired, views } = world.see();

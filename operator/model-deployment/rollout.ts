@@ -20,6 +20,7 @@ import {
 import { digestOf, isGivenUp, type RevisionView, type Situation } from "./observed.ts";
 import { mismatched, revisionProblem, verified } from "./problem.ts";
 import { imageOf, newRevision, pinned, type Revision, revisionConfigMap, revisionLabels } from "./revision.ts";
+import { DECISION, decisionAnnotation } from "./scaling/replicas.ts";
 
 /** Writes in an order in which what serves comes first: a refusal of what is new stops nothing else. */
 export function planRollout(situation: Situation): Write[] {
@@ -158,6 +159,7 @@ function deployment(situation: Situation, view: RevisionView, record: Revision |
   const annotations = {
     ...(startedAt === undefined ? {} : { [ANNOTATIONS.startedAt]: startedAt }),
     ...(failure === undefined ? {} : { [ANNOTATIONS.failure]: JSON.stringify(failure) }),
+    ...decisionAnnotation(owner.spec.scaling, situation.wanted),
   };
   const object = revisionDeployment(owner, view.name, template, replicas, annotations);
   if (live === undefined) return [{ verb: "create", resource: Resources.Deployment, object }];
@@ -177,7 +179,7 @@ function isAs(
   annotations: Record<string, string>,
 ): boolean {
   const held = live.metadata.annotations ?? {};
-  const own = [ANNOTATIONS.startedAt, ANNOTATIONS.failure, ANNOTATIONS.superseded];
+  const own = [ANNOTATIONS.startedAt, ANNOTATIONS.failure, ANNOTATIONS.superseded, DECISION];
   return (
     live.wanted === object.spec.replicas &&
     own.every((key) => held[key] === annotations[key]) &&

@@ -29,6 +29,7 @@ export function deploymentStatus(situation: Situation, refusal: Refusal | undefi
     url: `http://${owner.metadata.name}.${owner.metadata.namespace}.svc`,
     replicas: view?.deployment?.replicas ?? 0,
     readyReplicas: view?.deployment?.ready ?? 0,
+    desiredReplicas: situation.replicas,
     selector: selectorText(situation),
     model: modelOf(situation, view),
     ...measured(situation, view, before),

@@ -208,9 +208,11 @@ export class ServingWorld {
       deployments: this.#all<IDeployment>("deployments").map(deploymentRecord),
       services: this.#all<IService>("services").map(serviceRecord),
       budgets: this.#all<IPodDisruptionBudget>("poddisruptionbudgets").map(budgetRecord),
+      autoscalers: [],
       slices: [{ metadata: { name: "slice", uid: "slice", resourceVersion: "1" }, readyPods: this.#endpoints }],
       pods: this.#pods,
       reports: this.#reports,
+      scaling: {},
     };
   }
 }

@@ -3,8 +3,8 @@ import { RequestError } from "./request-error.ts";
 import { type Tensor, bytesOf, concatenate, rowsOf } from "./tensor.ts";
 
 export interface BatcherObserver {
-  /** A batch was computed (or failed) in `seconds`. */
-  computed(rows: number, requests: number, seconds: number): void;
+  /** A batch was computed (or failed) in `seconds`; its requests had waited `waitedSeconds`, all together. */
+  computed(rows: number, requests: number, seconds: number, waitedSeconds: number): void;
 }
 
 export interface BatcherOptions {
@@ -29,6 +29,7 @@ interface Waiting {
   readonly inputs: readonly Tensor[];
   readonly rows: number;
   readonly bytes: number;
+  readonly since: number;
   /** Only requests with the same key fit into one batch: datatypes and trailing shapes. */
   readonly key: string;
   readonly resolve: (outputs: readonly Tensor[]) => void;
@@ -69,7 +70,15 @@ export class Batcher {
     const bytes = inputs.reduce((sum, { data }) => sum + bytesOf(data), 0);
     this.#admit(bytes);
     const { promise, resolve, reject } = Promise.withResolvers<readonly Tensor[]>();
-    const request: Waiting = { inputs, rows: inputs[0]?.shape[0] ?? 1, bytes, key: keyOf(inputs), resolve, reject };
+    const request: Waiting = {
+      inputs,
+      rows: inputs[0]?.shape[0] ?? 1,
+      bytes,
+      since: clock.now(),
+      key: keyOf(inputs),
+      resolve,
+      reject,
+    };
     const timer = clock.setTimeout(() => {
       this.#drop(request, new RequestError("DeadlineExceeded", "the request's deadline passed while it was waiting"));
     }, timeout);
@@ -156,6 +165,7 @@ export class Batcher {
     const { compute, clock, observer } = this.#options;
     const startedAt = clock.now();
     const rows = batch.reduce((sum, request) => sum + request.rows, 0);
+    const waited = batch.reduce((sum, { since }) => sum + startedAt - since, 0);
     try {
       const outputs = await compute(joined(batch));
       let start = 0;
@@ -177,7 +187,7 @@ export class Batcher {
           : new RequestError("Internal", "the engine failed on this batch", { cause: error });
       for (const request of batch) request.reject(refusal);
     } finally {
-      observer?.computed(rows, batch.length, (clock.now() - startedAt) / 1000);
+      observer?.computed(rows, batch.length, (clock.now() - startedAt) / 1000, waited / 1000);
     }
   }
 }

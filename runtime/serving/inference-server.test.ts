@@ -69,7 +69,7 @@ describe("inference server", () => {
     const { port, metrics, model } = await setUp({ headersTimeout: 100, requestTimeout: 200 });
     expect(await talk(port, `${POST}\r\n{"inst`)).toMatch(/^HTTP\/1\.1 408 /);
     await until("it is forgotten", () => metrics.load(model).inFlight === 0);
-    expect(metrics.load(model)).toEqual({ inFlight: 0, queued: 0, finished: 1, busySeconds: 0 });
+    expect(metrics.load(model)).toMatchObject({ inFlight: 0, queued: 0, finished: 1, busySeconds: 0 });
   });
 
   it("closes a connection with the first answer after its age, which is up to half longer at random", async () => {

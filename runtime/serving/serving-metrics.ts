@@ -1,18 +1,7 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import type { Load } from "../../crds/contract/load.ts";
 import type { BatcherObserver } from "./batcher.ts";
 import type { ServedModel } from "./served-model.ts";
-
-/** What GET /load on the management port answers. */
-export interface Load {
-  /** Inference requests that were received and not answered yet. */
-  readonly inFlight: number;
-  /** Those of them that wait for the engine. */
-  readonly queued: number;
-  /** Inference requests answered since the start, with whatever status. */
-  readonly finished: number;
-  /** Seconds for which the engine has computed since the start. */
-  readonly busySeconds: number;
-}
 
 /** Numbers about serving, for Prometheus and for the autoscaler. */
 export class ServingMetrics implements BatcherObserver {
@@ -23,6 +12,9 @@ export class ServingMetrics implements BatcherObserver {
   readonly #restarts: Counter;
   #inFlight = 0;
   #finished = 0;
+  #inFlightSeconds = 0;
+  #inFlightSince = performance.now();
+  #waitedSeconds = 0;
 
   constructor(registry: Registry) {
     const registers = [registry];
@@ -89,18 +81,27 @@ export class ServingMetrics implements BatcherObserver {
   }
 
   received(inference: boolean): void {
-    if (inference) this.#inFlight += 1;
+    if (inference) this.#count(1);
   }
 
   answered(protocol: "v1" | "v2", call: string, code: number, seconds: number, inference: boolean): void {
     this.#requests.labels(protocol, call, String(code)).inc();
     if (!inference) return;
     this.#seconds.labels(protocol).observe(seconds);
-    this.#inFlight -= 1;
+    this.#count(-1);
     this.#finished += 1;
   }
 
-  computed(rows: number, requests: number): void {
+  /** The area under the number of requests in flight grows with time. */
+  #count(change: number): void {
+    const now = performance.now();
+    this.#inFlightSeconds += (this.#inFlight * (now - this.#inFlightSince)) / 1000;
+    this.#inFlightSince = now;
+    this.#inFlight += change;
+  }
+
+  computed(rows: number, requests: number, _seconds: number, waitedSeconds: number): void {
+    this.#waitedSeconds += waitedSeconds;
     this.#batchRows.observe(rows);
     this.#batchRequests.observe(requests);
   }
@@ -110,11 +111,14 @@ export class ServingMetrics implements BatcherObserver {
   }
 
   load(model: ServedModel): Load {
+    this.#count(0);
     return {
       inFlight: this.#inFlight,
       queued: model.batcher.waiting,
       finished: this.#finished,
       busySeconds: model.busySeconds,
+      inFlightSeconds: this.#inFlightSeconds,
+      waitedSeconds: this.#waitedSeconds,
     };
   }
 }

@@ -5,9 +5,13 @@ import { readCrd } from "./operator/bed.ts";
 import { changeField, type Field, fieldsOf, hasField, type Schema } from "./operator/fields.ts";
 import { CHANGES, SPECS } from "./operator/specs.ts";
 
+const SCALING = "../../operator/model-deployment/scaling";
+
 /** Fields that act later than at creation, each with the test that shows it. */
 const LATER: Record<string, string> = {
   ttlSecondsAfterFinished: "operator-training-job.test.ts: keeps its result when Kubernetes removes the finished Job",
+  "scaling.panicWindow": `${SCALING}/decide.test.ts: follows a doubled load within the panic window`,
+  "scaling.scaleToZeroAfter": `${SCALING}/autoscaler.test.ts: lets the last pod go when nobody has asked for long enough`,
   "rollout.revisionHistoryLimit": "operator-rights.test.ts: serves, updates, gives up and cleans up",
   "rollout.progressDeadline": "operator-model-deployment.test.ts: gives up a version that is not ready in time",
 };

@@ -8,6 +8,7 @@ import { createLogger, type Logger, silentLogger } from "../../../operator/kerne
 import { runManager } from "../../../operator/kernel/manager.ts";
 import type { CallObserver } from "../../../operator/kernel/transport.ts";
 import { createOperator } from "../../../operator/operator.ts";
+import type { LoadProber } from "../../../operator/pods/load-prober.ts";
 import type { Prober } from "../../../operator/pods/prober.ts";
 import type { Api } from "../../cluster/api.ts";
 import { type ApiServer, startApiServer } from "../../cluster/apiserver.ts";
@@ -79,6 +80,7 @@ export interface OperatorSettings {
   readonly kubeconfig: string;
   readonly namespaces: readonly string[];
   readonly prober: Prober;
+  readonly loads?: LoadProber;
   readonly image?: string;
 }
 
@@ -87,6 +89,7 @@ export async function startOperator({
   kubeconfig,
   namespaces,
   prober,
+  loads,
   image = IMAGE,
 }: OperatorSettings): Promise<RunningOperator> {
   const writes: string[] = [];
@@ -105,6 +108,7 @@ export async function startOperator({
     client,
     config: { runtimeImage: image, requests: { cpu: "100m", memory: "256Mi" } },
     prober,
+    loads,
     namespaces,
     instance: "test",
     logger,

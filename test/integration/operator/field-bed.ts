@@ -35,7 +35,9 @@ export async function installedBed(): Promise<InstalledBed> {
         return object.status.observedGeneration === object.metadata.generation ? object : undefined;
       });
       const children = await Promise.all(
-        (["configmaps", "jobs", "deployments", "services", "poddisruptionbudgets"] as const).map(async (child) =>
+        (
+          ["configmaps", "jobs", "deployments", "services", "poddisruptionbudgets", "horizontalpodautoscalers"] as const
+        ).map(async (child) =>
           (await space.children(child)).filter((candidate) => isOwnedBy(candidate, metadata.uid)).map(essence),
         ),
       );

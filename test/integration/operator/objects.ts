@@ -87,6 +87,7 @@ const GROUPS = {
   jobs: "/apis/batch/v1",
   deployments: "/apis/apps/v1",
   poddisruptionbudgets: "/apis/policy/v1",
+  horizontalpodautoscalers: "/apis/autoscaling/v2",
   configmaps: "/api/v1",
   services: "/api/v1",
   pods: "/api/v1",

@@ -90,8 +90,18 @@ const OPTIMIZATION: Spec = {
 const DEPLOYMENT: Spec = {
   model: { uri: "pvc://models/digits/one", digest: digest("1") },
   ...PLATFORM,
-  scaling: { replicas: 2 },
+  scaling: { mode: "Manual", replicas: 2 },
   rollout: { progressDeadline: "5m", revisionHistoryLimit: 3 },
+};
+
+const AUTOMATIC = { mode: "Automatic", minReplicas: 2, maxReplicas: 4 };
+const BY_CLUSTER = {
+  ...AUTOMATIC,
+  metric: "Cpu",
+  target: 60,
+  stableWindow: "90s",
+  maxScaleUpRate: 4,
+  maxScaleDownRate: 3,
 };
 
 const FROM = { from: { kind: "TrainingJob", name: "source" } };
@@ -113,7 +123,12 @@ export const SPECS: Record<string, Spec[]> = {
     OPTIMIZATION,
     { ...OPTIMIZATION, ...CLAIMED, model: FROM, dataset: { train: idx("train"), test: idx("test") } },
   ],
-  modeldeployments: [DEPLOYMENT, { ...DEPLOYMENT, ...CLAIMED, model: FROM }],
+  modeldeployments: [
+    DEPLOYMENT,
+    { ...DEPLOYMENT, ...CLAIMED, model: FROM },
+    { ...DEPLOYMENT, scaling: BY_CLUSTER },
+    { ...DEPLOYMENT, scaling: { ...AUTOMATIC, minReplicas: 0, panicWindow: "6s", scaleToZeroAfter: "2m" } },
+  ],
 };
 
 /** Fields whose change takes another field with it: the whole of what is replaced. */
@@ -121,6 +136,7 @@ export const CHANGES: Record<string, (spec: Spec) => void> = {
   loss: (spec) => Object.assign(spec, { loss: "meanSquaredError" }),
   "pod.tolerations[].operator": (spec) => setPod(spec, { tolerations: [{ key: "reserved", operator: "Exists" }] }),
   "pod.affinity": (spec) => setPod(spec, { affinity: { podAntiAffinity: {} } }),
+  "scaling.mode": (spec) => Object.assign(spec, { scaling: { ...AUTOMATIC, minReplicas: 1 } }),
   "model.layers[].flatten": (spec) => {
     const { layers } = spec["model"] as { layers: unknown[] };
     layers.splice(2, 1);
