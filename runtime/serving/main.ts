@@ -154,7 +154,7 @@ class Serving {
     server.drain();
     await new Promise((resolve) => setTimeout(resolve, milliseconds));
     await server.stop(FINISH_MILLISECONDS);
-    this.#log.info("stopped", this.#metrics.load(model) as unknown as Record<string, unknown>);
+    this.#log.info("stopped", this.#metrics.load(model));
   }
 }
 

@@ -20,10 +20,11 @@ export function autoscalerRecord(autoscaler: Stored<IHorizontalPodAutoscaler>): 
   return { metadata: metadataOf(autoscaler), spec: autoscaler.spec };
 }
 
+const percent = (value: number) => [{ type: "Percent" as const, value, periodSeconds: PERIOD_SECONDS }];
+
 export function clusterAutoscaler(owner: DeploymentOwner, settings: ClusterScaling) {
   const { name } = owner.metadata;
   const { min, max, resource, target, stableSeconds, upRate, downRate } = settings;
-  const percent = (value: number) => [{ type: "Percent" as const, value, periodSeconds: PERIOD_SECONDS }];
   return {
     apiVersion: "autoscaling/v2",
     kind: "HorizontalPodAutoscaler",

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@jest/globals";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { decide, type History } from "./decide.ts";
 import type { Sample } from "./sample.ts";
 import type { OwnScaling } from "./settings.ts";
