@@ -20,11 +20,13 @@ export const Method = oneOf(
       .strictObject({
         structured: z
           .strictObject({
-            sparsity: z
-              .number()
-              .gt(0)
-              .lt(1)
-              .meta({ description: "Share of units and filters removed from each layer but the last" }),
+            sparsity: z.number().gt(0).lt(1).meta({
+              description: "Share of units and filters removed from each layer but those that give the answer",
+            }),
+            criterion: z.enum(["L1Norm", "L2Norm", "BatchNormScale"]).default("L2Norm").meta({
+              description:
+                "What tells how much a unit or filter matters: the norm of its kernel, or the scale of the batch normalization behind it (the L2 norm where there is none)",
+            }),
           })
           .meta({ description: "Removes whole units and filters, so that the model really computes less" }),
         fineTune: FineTune.optional(),
@@ -32,9 +34,12 @@ export const Method = oneOf(
       .meta({ description: "Pruning" }),
     quantize: z
       .strictObject({
-        weights: z.enum(["Uint8"]).meta({ description: "Type that weights are stored in" }),
+        weights: z.enum(["Uint8", "Uint16", "Float16"]).meta({
+          description:
+            "Type that weights are stored in, in the tfjs format: files four times (Uint8) or twice smaller. Loaded weights are float32 again",
+        }),
       })
-      .meta({ description: "Quantization of the stored weights: four times smaller files" }),
+      .meta({ description: "Quantization; the last method, as any other would undo it" }),
   },
   "One method; methods are applied in order",
 );
@@ -68,7 +73,7 @@ export const optimizationShape = {
   seed: z.int().min(0).max(2147483647).default(0).meta({ description: "Seed of the order in fine-tuning" }),
 };
 
-const Spec = withRule(
+const FineTuned = withRule(
   z
     .strictObject({ model: ModelReference, ...optimizationShape, output: Output, ...jobShape })
     .meta({ description: "The optimization" }),
@@ -81,6 +86,13 @@ const Spec = withRule(
       spec.methods.every((method) => method.prune === undefined || method.prune.fineTune === undefined),
   },
 );
+
+const Spec = withRule(FineTuned, {
+  rule: "self.methods.filter(method, has(method.quantize)).size() == (has(self.methods[self.methods.size() - 1].quantize) ? 1 : 0)",
+  message: "quantize must be the last method, and there once; move it to the end",
+  fieldPath: ".methods",
+  holds: ({ methods }) => methods.slice(0, -1).every((method) => method.quantize === undefined),
+});
 
 /** What was measured of one model; latency is of one prediction of one example. */
 export const Measurement = z.strictObject({

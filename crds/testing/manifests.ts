@@ -224,6 +224,13 @@ export const WRONG: readonly WrongManifest[] = [
   },
   { what: "no method", kind: "OptimizationJob", spec: { methods: [] }, field: "spec.methods" },
   {
+    what: "a method after quantization",
+    kind: "OptimizationJob",
+    spec: { methods: [{ quantize: { weights: "Uint8" } }, { prune: { structured: { sparsity: 0.5 } } }] },
+    field: "spec.methods",
+    says: "quantize must be the last method, and there once; move it to the end",
+  },
+  {
     what: "a drop of accuracy above all",
     kind: "OptimizationJob",
     spec: { goals: { maxAccuracyDrop: 1.5 } },

@@ -1,7 +1,7 @@
 import { assert, float32Array, property } from "fast-check";
-import { type Quantized, quantizeUint8, roundHalfToEven } from "./quantization.ts";
+import { type Quantized, quantizeUint16, quantizeUint8, roundHalfToEven, toFloat16 } from "./quantization.ts";
 
-const restored = ({ data, min, scale }: Quantized) => Array.from(data, (q) => q * scale + min);
+const restored = ({ data, min, scale }: Quantized) => Array.from<number, number>(data, (q) => q * scale + min);
 
 it("gives the values of the tfjs converter", () => {
   const quantized = quantizeUint8(new Float32Array([-1, -0.5, 0, 0.25, 1.5]));
@@ -58,4 +58,45 @@ it("rounds halves to the even neighbour", () => {
 it("refuses weights that are not finite", () => {
   expect(() => quantizeUint8(new Float32Array([1, NaN]))).toThrow(RangeError);
   expect(() => quantizeUint8(new Float32Array([1, Infinity]))).toThrow(RangeError);
+});
+
+it("stores sixteen bits with an error of half a step of 1/65535 of the range", () => {
+  const values = new Float32Array([-1, -0.5, 0, 0.25, 1.5]);
+  const quantized = quantizeUint16(values);
+  expect(quantized.scale).toBeCloseTo(2.5 / 65535, 15);
+  expect(quantized.data).toBeInstanceOf(Uint16Array);
+  restored(quantized).forEach((value, index) =>
+    expect(Math.abs(value - (values[index] ?? NaN))).toBeLessThanOrEqual(quantized.scale * 1.0001),
+  );
+  expect(restored(quantized)[2]).toBe(0);
+});
+
+const bits = (value: number) => toFloat16(new Float32Array([value]))[0];
+
+/** The number that these bits of float16 mean. */
+function float16(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 31;
+  const mantissa = bits & 1023;
+  return sign * (exponent === 0 ? mantissa * 2 ** -24 : (1 + mantissa / 1024) * 2 ** (exponent - 15));
+}
+
+it("writes float16 as IEEE 754 has it, to the nearest number, halves to the even one", () => {
+  expect([0, 1, -2, 65504, 2 ** -24, 2 ** -14, 0.333_251_953_125].map(bits)).toEqual([
+    0x0000, 0x3c00, 0xc000, 0x7bff, 0x0001, 0x0400, 0x3555,
+  ]);
+  expect([1 + 2 ** -11, 1 + 3 * 2 ** -11, 2047.5 / 1024].map(bits)).toEqual([0x3c00, 0x3c02, 0x4000]);
+  assert(
+    property(float32Array({ minLength: 1, maxLength: 32, min: -65504, max: 65504, noNaN: true }), (values) => {
+      toFloat16(values).forEach((half, index) => {
+        const value = values[index] ?? NaN;
+        expect(Math.abs(float16(half) - value)).toBeLessThanOrEqual(Math.max(Math.abs(value) * 2 ** -11, 2 ** -25));
+      });
+    }),
+  );
+});
+
+it("refuses numbers that float16 does not hold", () => {
+  expect(() => toFloat16(new Float32Array([65505]))).toThrow(/beyond 65504/);
+  expect(() => toFloat16(new Float32Array([NaN]))).toThrow(RangeError);
 });

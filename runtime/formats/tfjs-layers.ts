@@ -10,7 +10,7 @@ import { requireComputable } from "./computable.ts";
 import { requireConnected } from "./connected.ts";
 import { parseJson } from "./json.ts";
 import { registerLayers } from "./layers/register.ts";
-import { quantizeUint8 } from "./quantization.ts";
+import { quantizeUint16, quantizeUint8, toFloat16 } from "./quantization.ts";
 import { unsupported } from "./unsupported.ts";
 import { withinBudget } from "./weight-budget.ts";
 
@@ -32,7 +32,7 @@ const SHARD_BYTES = 4 * 1024 * 1024;
 
 const BYTES = { float32: 4, int32: 4, bool: 1, uint8: 1, uint16: 2, float16: 2 } as const;
 
-const Quantization = z.object({
+const QuantizationEntry = z.object({
   dtype: z.enum(["uint8", "uint16", "float16"]),
   min: z.number().optional(),
   scale: z.number().optional(),
@@ -51,7 +51,7 @@ const ModelJson = z.object({
           name: z.string(),
           shape: z.array(z.int().min(0)).max(8),
           dtype: z.enum(["float32", "int32", "bool"]),
-          quantization: Quantization.optional(),
+          quantization: QuantizationEntry.optional(),
         }),
       ),
     }),
@@ -185,8 +185,23 @@ export async function storeLayersModel(tf: Tf, model: LayersModel): Promise<Stor
   return stored;
 }
 
-/** The same model with every float32 weight stored as uint8. */
-export function quantizeStored(stored: StoredModel): StoredModel {
+/** Types that weights can be stored in, by their names in a manifest. */
+export type StoredType = "Uint8" | "Uint16" | "Float16";
+
+type Quantization = NonNullable<io.WeightsManifestEntry["quantization"]>;
+
+function quantizeValues(values: Float32Array, type: StoredType): { data: ArrayBufferView; quantization: Quantization } {
+  if (type === "Float16") return { data: toFloat16(values), quantization: { dtype: "float16" } };
+  const dtype = type === "Uint8" ? "uint8" : "uint16";
+  const { data, min, scale } = type === "Uint8" ? quantizeUint8(values) : quantizeUint16(values);
+  return { data, quantization: { dtype, min, scale } };
+}
+
+/**
+ * The same model with every float32 weight stored as `type`. Throws Failure ModelUnsupported naming a weight that the
+ * type does not hold.
+ */
+export function quantizeStored(stored: StoredModel, type: StoredType): StoredModel {
   let offset = 0;
   const parts: Uint8Array[] = [];
   const weightSpecs = stored.weightSpecs.map((spec): io.WeightsManifestEntry => {
@@ -197,9 +212,14 @@ export function quantizeStored(stored: StoredModel): StoredModel {
       parts.push(new Uint8Array(raw));
       return spec;
     }
-    const { data, min, scale } = quantizeUint8(new Float32Array(raw));
-    parts.push(data);
-    return { ...spec, quantization: { dtype: "uint8", min, scale } };
+    try {
+      const { data, quantization } = quantizeValues(new Float32Array(raw), type);
+      parts.push(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      return { ...spec, quantization };
+    } catch (error) {
+      if (error instanceof RangeError) throw unsupported(`weight ${spec.name}`, `${error.message}; use another type`);
+      throw error;
+    }
   });
   const joined = Buffer.concat(parts);
   return {
@@ -228,13 +248,13 @@ export async function writeLayersModel(stored: StoredModel, dir: string): Promis
   await writeFile(join(dir, MODEL_FILE), JSON.stringify(json));
 }
 
-/** Saves `model` into the folder `dir`; with `quantization`, weights are stored as uint8. */
+/** Saves `model` into the folder `dir`; with `quantization`, weights are stored in that type. */
 export async function saveLayersModel(
   tf: Tf,
   model: LayersModel,
   dir: string,
-  { quantization }: { quantization?: "Uint8" | undefined } = {},
+  { quantization }: { quantization?: StoredType | undefined } = {},
 ): Promise<void> {
   const stored = await storeLayersModel(tf, model);
-  await writeLayersModel(quantization === undefined ? stored : quantizeStored(stored), dir);
+  await writeLayersModel(quantization === undefined ? stored : quantizeStored(stored, quantization), dir);
 }

@@ -3,12 +3,21 @@ import type { LayersModel } from "@tensorflow/tfjs";
 import type { OptimizationRun } from "../../crds/contract/run.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { Backend } from "../engine/backend.ts";
-import { buildLayersModel, quantizeStored, storeLayersModel, type StoredModel } from "../formats/tfjs-layers.ts";
+import { Failure } from "../failure.ts";
+import {
+  buildLayersModel,
+  quantizeStored,
+  storeLayersModel,
+  type StoredModel,
+  type StoredType,
+} from "../formats/tfjs-layers.ts";
 import { trainLoop } from "../training/loop.ts";
 import type { Objective } from "../training/objective.ts";
 import { opByOpStep } from "../training/train-step.ts";
-import { pruneChain } from "./prune.ts";
-import { exampleShapeOf, putTogether, takeApart } from "./surgery.ts";
+import { analyse } from "./channels/analysis.ts";
+import { removeChannels } from "./channels/removal.ts";
+import { leastImportant } from "./channels/selection.ts";
+import { weightsOf } from "./channels/weights.ts";
 
 type Optimization = OptimizationRun["optimization"];
 type Method = Optimization["methods"][number];
@@ -27,10 +36,23 @@ export interface Circumstances {
 /** Adam as Keras has it; only its step size can be chosen. */
 const adamWith = (learningRate: number) => ({ adam: { learningRate, beta1: 0.9, beta2: 0.999, epsilon: 1e-7 } });
 
-async function prune(model: LayersModel, sparsity: number, { backend }: Circumstances): Promise<LayersModel> {
+type Structured = NonNullable<NonNullable<Method["prune"]>["structured"]>;
+
+async function prune(
+  model: LayersModel,
+  { sparsity, criterion }: Structured,
+  { backend }: Circumstances,
+): Promise<LayersModel> {
   const stored = await storeLayersModel(backend.tf, model);
-  const layers = pruneChain(takeApart(model, stored), exampleShapeOf(model), sparsity);
-  const pruned = await buildLayersModel(backend.tf, putTogether(stored, layers), "the pruned model");
+  const analysis = analyse(model);
+  const removed = leastImportant(analysis, weightsOf(stored), sparsity, criterion);
+  if (removed.size === 0) {
+    throw new Failure(
+      "InvalidSpec",
+      "spec.methods: prune.structured finds no unit or filter that may be removed; raise sparsity, or remove prune",
+    );
+  }
+  const pruned = await buildLayersModel(backend.tf, removeChannels(stored, analysis, removed), "the pruned model");
   model.dispose();
   return pruned;
 }
@@ -57,17 +79,6 @@ async function fineTune(
   step.dispose();
 }
 
-/** The model with the values that its weights have after they were stored as uint8. */
-async function quantize(model: LayersModel, { backend: { tf } }: Circumstances): Promise<LayersModel> {
-  const quantized = await buildLayersModel(
-    tf,
-    quantizeStored(await storeLayersModel(tf, model)),
-    "the quantized model",
-  );
-  model.dispose();
-  return quantized;
-}
-
 /** Takes `model` over, and returns what is to be written. Throws Failure. */
 export async function applyMethods(
   model: LayersModel,
@@ -76,12 +87,12 @@ export async function applyMethods(
 ): Promise<StoredModel> {
   const { onStep } = circumstances;
   let current = model;
-  let quantized = false;
+  let type: StoredType | undefined;
   for (const [index, method] of methods.entries()) {
     const share = (part: number) => (index + part) / methods.length;
     if (method.prune !== undefined) {
       onStep("prune", share(0));
-      current = await prune(current, method.prune.structured?.sparsity ?? 0, circumstances);
+      current = await prune(current, method.prune.structured, circumstances);
       const tuning = method.prune.fineTune;
       if (tuning !== undefined) {
         await fineTune(current, tuning, circumstances, (part) => onStep("fineTune", share(part)));
@@ -89,11 +100,10 @@ export async function applyMethods(
     }
     if (method.quantize !== undefined) {
       onStep("quantize", share(0));
-      current = await quantize(current, circumstances);
-      quantized = true;
+      type = method.quantize.weights;
     }
   }
   const stored = await storeLayersModel(circumstances.backend.tf, current);
   current.dispose();
-  return quantized ? quantizeStored(stored) : stored;
+  return type === undefined ? stored : quantizeStored(stored, type);
 }

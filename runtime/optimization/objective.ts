@@ -31,3 +31,15 @@ export function objectiveOf(artefact: Artefact, model: LayersModel, shownAs: str
   const objective = artefact.manifest?.training ?? inferred(model, shownAs);
   return { ...objective, metrics: hasAccuracy(objective) ? ["accuracy"] : [] };
 }
+
+/** Shape of one example that `model` takes; -1: open. Throws Failure ModelUnsupported. */
+export function exampleShapeOf(model: LayersModel): number[] {
+  const [input] = model.inputs;
+  if (input === undefined || model.inputs.length !== 1 || model.outputs.length !== 1) {
+    throw new Failure(
+      "ModelUnsupported",
+      "The model has several inputs or outputs; only models with one of each can be optimized",
+    );
+  }
+  return input.shape.slice(1).map((size) => size ?? -1);
+}

@@ -22,10 +22,9 @@ import { type Surroundings, artefactStatus, openEngine, softwareOf } from "../wo
 import { requireSameShape } from "../training/datasets.ts";
 import { type Comparison, compare, missedGoals } from "./goals.ts";
 import { applyMethods } from "./methods.ts";
-import { objectiveOf } from "./objective.ts";
+import { exampleShapeOf, objectiveOf } from "./objective.ts";
 import { fromNumbers, toNumbers } from "./record.ts";
 import { measureSpeed } from "./speed.ts";
-import { exampleShapeOf } from "./surgery.ts";
 
 type Report = Reporter<OptimizationProgress>;
 

@@ -17,7 +17,7 @@ const LATER: Record<string, string> = {
 };
 
 /** Fields with one value only: nothing to change to yet. */
-const SINGLE = ["methods[].quantize.weights"];
+const SINGLE: string[] = [];
 
 let bed: InstalledBed;
 
