@@ -243,23 +243,23 @@ function shares(values: readonly number[]): number[] {
   return values.map((value) => Number((value / total).toFixed(4)));
 }
 
-describe("Channels are ranked", () => {
-  /** Three filters with two inputs each, and a batch normalization after them. */
-  function ranked(criterion: Parameters<typeof importance>[2]): number[] {
-    const input = tf.input({ shape: [4, 4, 2] });
-    const filters = through(tf.layers.conv2d({ name: `ranked${criterion}`, filters: 3, kernelSize: 1 }))(input);
-    const scaled = through(tf.layers.batchNormalization({ name: `scaled${criterion}` }))(filters);
-    const analysis = analyse(tf.model({ inputs: input, outputs: pipe(scaled, flatten, answer()) }));
-    const kernel = `ranked${criterion}/kernel`;
-    const weights = new Map([
-      [kernel, { shape: [1, 1, 2, 3], data: new Float32Array([3, 2.5, 1, 0, 2.5, 1]) }],
-      [`scaled${criterion}/gamma`, { shape: [3], data: new Float32Array([0.1, -3, 2]) }],
-    ]);
-    const scores = importance(analysis, weights, criterion);
-    const maker = analysis.sites.find(({ weight, role }) => weight === kernel && role === "Maker");
-    return shares(maker?.labels.map((label) => scores.get(analysis.labels.find(label)) ?? NaN) ?? []);
-  }
+/** Three filters with two inputs each, and a batch normalization after them. */
+function ranked(criterion: Parameters<typeof importance>[2]): number[] {
+  const input = tf.input({ shape: [4, 4, 2] });
+  const filters = through(tf.layers.conv2d({ name: `ranked${criterion}`, filters: 3, kernelSize: 1 }))(input);
+  const scaled = through(tf.layers.batchNormalization({ name: `scaled${criterion}` }))(filters);
+  const analysis = analyse(tf.model({ inputs: input, outputs: pipe(scaled, flatten, answer()) }));
+  const kernel = `ranked${criterion}/kernel`;
+  const weights = new Map([
+    [kernel, { shape: [1, 1, 2, 3], data: new Float32Array([3, 2.5, 1, 0, 2.5, 1]) }],
+    [`scaled${criterion}/gamma`, { shape: [3], data: new Float32Array([0.1, -3, 2]) }],
+  ]);
+  const scores = importance(analysis, weights, criterion);
+  const maker = analysis.sites.find(({ weight, role }) => weight === kernel && role === "Maker");
+  return shares(maker?.labels.map((label) => scores.get(analysis.labels.find(label)) ?? NaN) ?? []);
+}
 
+describe("Channels are ranked", () => {
   it("by the L1 or L2 norm of their kernel, or by the scale of their batch normalization", () => {
     expect(ranked("L1Norm")).toEqual(shares([3, 5, 2]));
     expect(ranked("L2Norm")).toEqual(shares([3, Math.sqrt(12.5), Math.sqrt(2)]));
