@@ -1,10 +1,7 @@
 const common = {
   extensionsToTreatAsEsm: [".ts"],
   transform: {
-    "\\.ts$": [
-      "@swc/jest",
-      { jsc: { target: "es2024", parser: { syntax: "typescript" } }, module: { type: "es6" } },
-    ],
+    "\\.ts$": ["@swc/jest", { jsc: { target: "es2024", parser: { syntax: "typescript" } }, module: { type: "es6" } }],
   },
   testEnvironment: "node",
   testPathIgnorePatterns: ["/node_modules/", "<rootDir>/dist/"],
@@ -19,7 +16,7 @@ export default {
       displayName: "unit",
       testMatch: ["<rootDir>/{crds,operator,runtime,images,test/cluster}/**/*.test.ts"],
     },
-    { ...common, displayName: "integration", testMatch: ["<rootDir>/test/integration/**/*.test.ts"] },
+    { ...common, displayName: "integration", testMatch: ["<rootDir>/test/{integration,conformance}/**/*.test.ts"] },
     { ...common, displayName: "e2e", testMatch: ["<rootDir>/test/e2e/**/*.test.ts"] },
   ],
 };

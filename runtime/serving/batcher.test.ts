@@ -41,8 +41,8 @@ function setUp(maxRows = 4, maxWaiting = 8) {
   const batcher = new Batcher({ compute: engine.compute, clock, maxWaiting, maxWaitingBytes: 64 });
   batcher.open(maxRows);
   const answers: Record<string, unknown> = {};
-  const submit = (name: string, values: readonly number[], { timeout = 1000, width = 1 } = {}) => {
-    const ticket = batcher.submit(rows(values, width), timeout);
+  const submit = (name: string, values: readonly number[], { timeout = 1000, width = 1, caller = "a" } = {}) => {
+    const ticket = batcher.submit({ inputs: rows(values, width), timeout, caller });
     void ticket.outputs.then(
       ([output]) => (answers[name] = [...(output?.data ?? [])]),
       (error: unknown) => (answers[name] = error instanceof RequestError ? error.code : error),
@@ -63,7 +63,9 @@ it("computes requests on their own when one of them is what made their batch fai
   const clock = new FakeClock();
   const batcher = new Batcher({ compute: echo, clock, maxWaiting: 8, maxWaitingBytes: 64 });
   batcher.open(4);
-  const answers = [[1], [2], [9], [3]].map((values) => batcher.submit(rows(values), 1000).outputs);
+  const answers = [[1], [2], [9], [3]].map(
+    (values) => batcher.submit({ inputs: rows(values), timeout: 1000, caller: "a" }).outputs,
+  );
   const settled = await Promise.allSettled(answers);
   expect(settled.map(({ status }) => status)).toEqual(["fulfilled", "fulfilled", "rejected", "fulfilled"]);
 });
@@ -113,7 +115,9 @@ describe("batcher", () => {
     submit("computing", [0]);
     submit("a", [1]);
     submit("b", [2]);
-    expect(() => batcher.submit(rows([3]), 1000)).toThrow(expect.objectContaining({ code: "QueueFull", status: 429 }));
+    expect(() => batcher.submit({ inputs: rows([3]), timeout: 1000, caller: "a" })).toThrow(
+      expect.objectContaining({ code: "QueueFull", status: 429 }),
+    );
     for (let round = 0; round < 3; round++) await engine.finish();
     expect(answers).toEqual({ computing: [1], a: [2], b: [3] });
   });
@@ -176,7 +180,7 @@ describe("batcher", () => {
     batcher.close(new RequestError("NotReady", "closed"));
     await settle();
     expect(answers).toEqual({ b: "NotReady" });
-    expect(() => batcher.submit(rows([2]), 1000)).toThrow("closed");
+    expect(() => batcher.submit({ inputs: rows([2]), timeout: 1000, caller: "a" })).toThrow("closed");
     await engine.finish();
     batcher.open(4);
     submit("c", [3]);
@@ -191,7 +195,9 @@ describe("batcher", () => {
       maxWaiting: 1,
       maxWaitingBytes: 1,
     });
-    expect(() => batcher.submit(rows([1]), 1)).toThrow(expect.objectContaining({ status: 503 }));
+    expect(() => batcher.submit({ inputs: rows([1]), timeout: 1, caller: "a" })).toThrow(
+      expect.objectContaining({ status: 503 }),
+    );
   });
 
   it("answers every accepted request once with its own rows, in order, within its bounds, whatever happens", async () => {

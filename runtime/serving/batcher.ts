@@ -1,5 +1,6 @@
 import type { Clock } from "./clock.ts";
 import { RequestError } from "./request-error.ts";
+import type { InferenceRequest, Ticket } from "./servable.ts";
 import { type Tensor, bytesOf, concatenate, rowsOf } from "./tensor.ts";
 
 export interface BatcherObserver {
@@ -16,13 +17,6 @@ export interface BatcherOptions {
   /** Bytes of inputs that may wait, unless it is a single request; one more is refused with QueueFull. */
   readonly maxWaitingBytes: number;
   readonly observer?: BatcherObserver | undefined;
-}
-
-export interface Ticket {
-  /** The outputs of this request's rows; rejects with RequestError. */
-  readonly outputs: Promise<readonly Tensor[]>;
-  /** The client has gone: if the request still waits it is dropped, else its outputs are thrown away. */
-  cancel(): void;
 }
 
 interface Waiting {
@@ -61,10 +55,9 @@ export class Batcher {
   }
 
   /**
-   * `inputs` in the signature's order, all with the same number of rows. `timeout`: milliseconds that the request may
-   * wait. Throws RequestError QueueFull, or what the batcher was closed with.
+   * Inputs all have the same number of rows. Throws RequestError QueueFull, or what the batcher was closed with.
    */
-  submit(inputs: readonly Tensor[], timeout: number): Ticket {
+  submit({ inputs, timeout }: InferenceRequest): Ticket {
     if (this.#closed !== undefined) throw this.#closed;
     const { clock } = this.#options;
     const bytes = inputs.reduce((sum, { data }) => sum + bytesOf(data), 0);

@@ -11,8 +11,8 @@ let executor: Executor | undefined;
 
 async function load(model: ModelToLoad): Promise<LoadedModel> {
   executor = await openExecutor(model);
-  const { signature, engine, device, why } = executor;
-  return { signature, engine, device, why };
+  const { signature, format, engine, device, why } = executor;
+  return { signature, format, engine, device, why };
 }
 
 async function infer(inputs: readonly Tensor[]): Promise<readonly Tensor[]> {

@@ -16,6 +16,8 @@ export interface ModelToLoad {
 
 export interface LoadedModel {
   readonly signature: Signature;
+  /** Of the model's files, as artefacts name it. */
+  readonly format?: string | undefined;
   readonly engine: string;
   /** What really computes: `CPU` or the GPU's name. */
   readonly device: string;

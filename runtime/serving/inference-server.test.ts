@@ -7,6 +7,7 @@ import { ServingMetrics } from "./serving-metrics.ts";
 import type { Signature } from "./tensor.ts";
 import { FakeClock } from "./testing/fake-clock.ts";
 import { FakeEngine } from "./testing/fake-engine.ts";
+import { repositoryOf } from "./testing/repository.ts";
 import { until } from "./testing/program.ts";
 
 const signature: Signature = {
@@ -24,6 +25,7 @@ async function setUp(options: Partial<InferenceServerOptions> = {}) {
   const engine = new FakeEngine(signature);
   const model = new ServedModel({
     name: "m",
+    version: "1",
     revision: "m-1",
     uri: "pvc://models/m",
     digest: "sha256:0",
@@ -31,15 +33,15 @@ async function setUp(options: Partial<InferenceServerOptions> = {}) {
     startEngine: () => engine,
     clock,
   });
-  await model.start();
+  const repository = await repositoryOf(model);
   const errors: unknown[] = [];
   const metrics = new ServingMetrics(new Registry());
-  const identity = { version: "1.2.3" };
+  const host = { repository, version: "1.2.3", repositoryControl: false };
   const onError = (error: unknown) => void errors.push(error);
-  const server = new InferenceServer({ model, identity, metrics, clock, onError, ...options });
+  const server = new InferenceServer({ host, metrics, clock, onError, ...options });
   open.push(server);
   const port = await server.listen(0, "127.0.0.1");
-  return { clock, engine, model, server, metrics, errors, port };
+  return { clock, engine, repository, server, metrics, errors, port };
 }
 
 /** Sends `text` and returns all that comes until the server hangs up. */
@@ -66,10 +68,10 @@ describe("inference server", () => {
   });
 
   it("cuts off bodies that come too slowly, and forgets them", async () => {
-    const { port, metrics, model } = await setUp({ headersTimeout: 100, requestTimeout: 200 });
+    const { port, metrics, repository } = await setUp({ headersTimeout: 100, requestTimeout: 200 });
     expect(await talk(port, `${POST}\r\n{"inst`)).toMatch(/^HTTP\/1\.1 408 /);
-    await until("it is forgotten", () => metrics.load(model).inFlight === 0);
-    expect(metrics.load(model)).toMatchObject({ inFlight: 0, queued: 0, finished: 1, busySeconds: 0 });
+    await until("it is forgotten", () => metrics.load(repository).inFlight === 0);
+    expect(metrics.load(repository)).toMatchObject({ inFlight: 0, queued: 0, finished: 1, busySeconds: 0 });
   });
 
   it("closes a connection with the first answer after its age, which is up to half longer at random", async () => {
@@ -121,9 +123,9 @@ describe("inference server", () => {
   });
 
   it("counts what it answers", async () => {
-    const { port, metrics, model } = await setUp();
+    const { port, metrics, repository } = await setUp();
     await talk(port, `${POST}Connection: close\r\n\r\n${BODY}`);
     await talk(port, `GET /v2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
-    expect(metrics.load(model)).toMatchObject({ inFlight: 0, queued: 0, finished: 1 });
+    expect(metrics.load(repository)).toMatchObject({ inFlight: 0, queued: 0, finished: 1 });
   });
 });

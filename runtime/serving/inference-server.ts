@@ -2,18 +2,17 @@ import { type IncomingMessage, type Server, type ServerResponse, createServer } 
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { readBody } from "./body.ts";
-import { type CallContext, type Reply, type ServerIdentity, answerCall } from "./calls.ts";
+import { type CallContext, type Host, type Reply, answerCall } from "./calls.ts";
 import type { Clock } from "./clock.ts";
 import { REQUEST_ERRORS, RequestError, type RequestErrorCode } from "./request-error.ts";
 import { type Call, isPredictPath, matchRoute } from "./route.ts";
-import type { ServedModel } from "./served-model.ts";
+import type { Servable } from "./servable.ts";
 import type { ServingMetrics } from "./serving-metrics.ts";
 import type { Tensor } from "./tensor.ts";
 import { type HttpTraffic, isDiverted, withSeconds } from "./traffic/http-traffic.ts";
 
 export interface InferenceServerOptions {
-  readonly model: ServedModel;
-  readonly identity: ServerIdentity;
+  readonly host: Host;
   readonly metrics: ServingMetrics;
   readonly clock: Clock;
   /** Shares requests with another version; absent: all are answered here. */
@@ -34,7 +33,16 @@ export interface InferenceServerOptions {
 }
 
 const DEFAULT_TIMEOUT = 30_000;
-const INFERENCE_CALLS: ReadonlySet<Call> = new Set<Call>(["predict", "infer"]);
+const INFERENCE_CALLS: ReadonlySet<Call> = new Set<Call>(["predict", "classify", "regress", "infer"]);
+
+/** One request on its way to its answer. */
+interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly startedAt: number;
+  /** Known once something is computed. */
+  model: Servable | undefined;
+}
 
 /** The inference port. Routes are matched by `matchRoute`: their rules are the protocols', not a framework's. */
 export class InferenceServer {
@@ -93,10 +101,11 @@ export class InferenceServer {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { metrics, clock } = this.#options;
+    const { metrics, clock, host } = this.#options;
     const startedAt = clock.now();
     const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
     const protocol = isPredictPath(path) ? "v1" : "v2";
+    const exchange: Exchange = { request, response, startedAt, model: undefined };
     let call: Call | "none" = "none";
     let inference = false;
     let reply: Reply;
@@ -105,8 +114,8 @@ export class InferenceServer {
       call = route.call;
       inference = INFERENCE_CALLS.has(call);
       metrics.received(inference);
-      const context = this.#context(request, response, startedAt);
-      const local = () => answerCall(route, this.#options.model, this.#options.identity, context);
+      const context = this.#context(exchange);
+      const local = async () => answerCall(route, host, context);
       const { traffic, timeout = DEFAULT_TIMEOUT } = this.#options;
       const { readBody: body } = context;
       reply =
@@ -118,37 +127,38 @@ export class InferenceServer {
     }
     const seconds = (clock.now() - startedAt) / 1000;
     this.#send(request, response, isDiverted(request) ? withSeconds(reply, seconds) : reply);
-    metrics.answered(protocol, call, reply.status, seconds, inference);
+    metrics.answered({ protocol, call, code: reply.status, seconds, inference, model: exchange.model });
   }
 
-  #context(request: IncomingMessage, response: ServerResponse, startedAt: number): CallContext {
+  #context(exchange: Exchange): CallContext {
+    const { request } = exchange;
     return {
       header: (name) => {
         const value = request.headers[name.toLowerCase()];
         return Array.isArray(value) ? value.join() : value;
       },
       readBody: once(() => readBody(request, this.#options.bodyLimit)),
-      compute: (inputs, timeout) => this.#compute(response, inputs, startedAt, timeout),
+      compute: (model, inputs, timeout) => this.#compute(exchange, model, inputs, timeout),
     };
   }
 
   async #compute(
-    response: ServerResponse,
+    exchange: Exchange,
+    model: Servable,
     inputs: readonly Tensor[],
-    startedAt: number,
     timeout = this.#options.timeout ?? DEFAULT_TIMEOUT,
   ): Promise<readonly Tensor[]> {
-    const { model, clock } = this.#options;
-    model.checkRows(inputs);
-    const left = timeout - (clock.now() - startedAt);
+    exchange.model = model;
+    const left = timeout - (this.#options.clock.now() - exchange.startedAt);
     if (left <= 0) throw new RequestError("DeadlineExceeded", "the request's deadline passed before it was computed");
-    const ticket = model.batcher.submit(inputs, left);
+    const caller = exchange.request.socket.remoteAddress ?? "";
+    const ticket = model.submit({ inputs, timeout: left, caller });
     const gone = () => ticket.cancel();
-    response.once("close", gone);
+    exchange.response.once("close", gone);
     try {
       return await ticket.outputs;
     } finally {
-      response.off("close", gone);
+      exchange.response.off("close", gone);
     }
   }
 

@@ -10,6 +10,8 @@ import { systemClock } from "./clock.ts";
 import { EngineProcess } from "./engine-process.ts";
 import { InferenceServer } from "./inference-server.ts";
 import { type Log, createLog, errorFields } from "./log.ts";
+import { ModelRepository } from "./model-repository.ts";
+import type { ModelSource, VersionSource } from "./model-source.ts";
 import { type ServeOptions, readServeOptions } from "./options.ts";
 import { ServedModel } from "./served-model.ts";
 import { ServingMetrics } from "./serving-metrics.ts";
@@ -49,7 +51,7 @@ class Serving {
   readonly #metrics = new ServingMetrics(this.#registry);
   readonly #cleanups: (() => Promise<void>)[] = [];
   #progress: ServingProgress = { kind: "ServingProgress", revision: "", state: "Loading", model: { uri: "" } };
-  #model: ServedModel | undefined;
+  #repository: ModelRepository | undefined;
   #closed = false;
 
   constructor(log: Log) {
@@ -60,17 +62,17 @@ class Serving {
     const { uri, revision } = options;
     this.#progress = { ...this.#progress, revision, model: { uri } };
     const stop = stopSignal();
-    this.#log.info("starting", { name: options.name, uri, engine: options.compute.engine });
+    this.#log.info("starting", { uri });
     this.#atClose(() => Promise.resolve(stop.release()));
     const traffic = new PodTraffic({ revision, file: options.trafficFile, clock: systemClock, log: this.#log });
     this.#atClose(() => traffic.close());
     const management = await startManagement({
       port: options.managementPort,
       ...(options.host === undefined ? {} : { host: options.host }),
-      progress: () => this.#model?.progress() ?? this.#progress,
-      live: () => this.#model?.live ?? true,
-      ready: () => this.#model?.ready ?? false,
-      load: () => (this.#model === undefined ? {} : this.#metrics.load(this.#model)),
+      progress: () => this.#currentProgress(),
+      live: () => this.#repository?.live ?? true,
+      ready: () => this.#repository?.ready ?? false,
+      load: () => (this.#repository === undefined ? {} : this.#metrics.load(this.#repository)),
       traffic: () => traffic.splitter.report(),
       registry: this.#registry,
     }).catch(portTaken("--management-port", options.managementPort));
@@ -81,25 +83,17 @@ class Serving {
       this.#log.info("stopped before the model was loaded", { signal: started });
       return;
     }
-    const { model, server, port } = started;
-    this.#log.info("serving", {
-      name: model.name,
-      port,
-      managementPort: management.port,
-      enginePid: model.enginePid,
-      ...(model.loaded?.why === undefined ? {} : { why: model.loaded.why }),
-      ...model.progress(),
-    });
-    const signal = await Promise.race([stop.signalled, model.failed]);
-    await this.#drain(model, server, signal === "SIGTERM" ? options.drainMilliseconds : 0);
+    const { repository, server, port } = started;
+    this.#log.info("serving", { port, managementPort: management.port, ...this.#summary(repository) });
+    const signal = await Promise.race([stop.signalled, repository.failed]);
+    await this.#drain(repository, server, signal === "SIGTERM" ? options.drainMilliseconds : 0);
   }
 
   /** What is reported of a run that failed. */
   failed(failure: Failure): ServingProgress {
     const { reason, exitCode } = failure;
     const message = failure.message.slice(0, MESSAGE_LIMIT);
-    const progress = this.#model?.progress() ?? this.#progress;
-    return { ...progress, state: "Failed", failure: { reason, message, exitCode } };
+    return { ...this.#currentProgress(), state: "Failed", failure: { reason, message, exitCode } };
   }
 
   async close(): Promise<void> {
@@ -114,28 +108,17 @@ class Serving {
   }
 
   async #start(options: ServeOptions, traffic: PodTraffic) {
-    const { name, revision, uri, dir, compute, threads } = options;
-    const artefact = await openArtefact(dir, { digest: options.digest, shownAs: uri });
-    const model = new ServedModel({
-      name,
-      revision,
-      uri,
-      digest: artefact.digest,
-      model: { dir, shownAs: uri, engine: compute.engine, gpu: compute.gpu, threads },
-      startEngine: () => new EngineProcess(),
-      clock: systemClock,
-      observer: this.#metrics,
-      onRestart: (failure, attempt) => {
-        this.#metrics.restarted();
-        this.#log.warn("the engine is started again", { attempt, reason: failure.reason, ...errorFields(failure) });
-      },
+    const repository = new ModelRepository({
+      list: options.models,
+      open: (model, version) => this.#open(model, version, options),
+      onFailure: (name, version, failure) =>
+        this.#log.error("a model is not served", { name, version, reason: failure.reason, ...errorFields(failure) }),
     });
-    this.#model = model;
-    this.#metrics.watch(model, this.#registry);
-    this.#atClose(() => model.close());
+    this.#repository = repository;
+    this.#metrics.watch(repository, this.#registry);
+    this.#atClose(() => repository.close());
     const server = new InferenceServer({
-      model,
-      identity: { version: await programVersion() },
+      host: { repository, version: await programVersion(), repositoryControl: options.repositoryControl },
       metrics: this.#metrics,
       clock: systemClock,
       traffic: traffic.http,
@@ -143,18 +126,59 @@ class Serving {
     });
     const port = await server.listen(options.port, options.host).catch(portTaken("--port", options.port));
     this.#atClose(() => server.stop(0));
-    await model.start();
-    return { model, server, port };
+    await repository.start();
+    return { repository, server, port };
+  }
+
+  async #open(source: ModelSource, version: VersionSource, { threads }: ServeOptions): Promise<ServedModel> {
+    const { name, compute } = source;
+    const { dir, uri, revision } = version;
+    const artefact = await openArtefact(dir, { digest: version.digest, shownAs: uri });
+    return new ServedModel({
+      name,
+      version: version.version,
+      revision,
+      uri,
+      digest: artefact.digest,
+      model: { dir, shownAs: uri, engine: compute.engine, gpu: compute.gpu, threads },
+      startEngine: () => new EngineProcess(),
+      clock: systemClock,
+      observer: this.#metrics.batches(name, version.version),
+      onRestart: (failure, attempt) => {
+        this.#metrics.restarted(name, version.version);
+        this.#log.warn("the engine is started again", {
+          name,
+          attempt,
+          reason: failure.reason,
+          ...errorFields(failure),
+        });
+      },
+    });
+  }
+
+  /** Of the only model; of many, whether they serve. */
+  #currentProgress(): ServingProgress {
+    const models = this.#repository?.models() ?? [];
+    const [only] = models;
+    if (only !== undefined && models.length === 1) return only.progress();
+    return this.#repository?.ready ? { ...this.#progress, state: "Serving" } : this.#progress;
+  }
+
+  #summary(repository: ModelRepository) {
+    const [only, ...more] = repository.models();
+    if (only === undefined || more.length > 0) return { models: repository.index() };
+    const { name, enginePid, loaded } = only;
+    return { name, enginePid, ...(loaded?.why === undefined ? {} : { why: loaded.why }), ...only.progress() };
   }
 
   /** Not ready at once; still answering until clients and proxies have seen that; then finishing what is left. */
-  async #drain(model: ServedModel, server: InferenceServer, milliseconds: number): Promise<void> {
+  async #drain(repository: ModelRepository, server: InferenceServer, milliseconds: number): Promise<void> {
     this.#log.info("draining", { milliseconds });
-    model.drain();
+    repository.drain();
     server.drain();
     await new Promise((resolve) => setTimeout(resolve, milliseconds));
     await server.stop(FINISH_MILLISECONDS);
-    this.#log.info("stopped", this.#metrics.load(model));
+    this.#log.info("stopped", this.#metrics.load(repository));
   }
 }
 

@@ -57,7 +57,7 @@ export async function openOnnxModel(
     return file.outputs.map(({ name, datatype }) => fromOnnx(name, datatype, results[name]));
   };
   const signature = await completed(file, compute);
-  return { signature, engine: "OnnxRuntime", device: "CPU", infer: compute };
+  return { signature, format: "Onnx", engine: "OnnxRuntime", device: "CPU", infer: compute };
 }
 
 /** Every part of another file must be in it, and that must be a file of the folder and no link to elsewhere. */

@@ -68,12 +68,12 @@ describe("modelwright serve with the manifests of the cluster", () => {
       await write("b.yaml", training),
     ];
     const options = await readServeOptions([...files.flatMap((file) => ["-f", file]), "--volumes", folder], {});
-    expect(options).toMatchObject({
-      name: "reader",
-      uri: "pvc://models/digits/digits-2",
-      digest: artefactDigest(newest),
-      dir: join(folder, "models", "digits", "digits-2"),
-    });
+    const uri = "pvc://models/digits/digits-2";
+    expect(options.uri).toBe(uri);
+    const dir = join(folder, "models", "digits", "digits-2");
+    expect(await options.models()).toMatchObject([
+      { name: "reader", versions: [{ version: "1", uri, dir, digest: artefactDigest(newest) }] },
+    ]);
   });
 
   it("says what is missing when the job's manifest is not given", async () => {

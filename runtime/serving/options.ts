@@ -1,5 +1,5 @@
-/** What `serve` is told: a run in a pod; manifests, or a folder and flags, on a laptop. */
-import { readFile, stat } from "node:fs/promises";
+/** What `serve` is told: a run in a pod; manifests, or folders and flags, on a laptop. */
+import { readFile } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { ServingRuntime } from "../../crds/common.ts";
@@ -11,15 +11,16 @@ import { readManifests } from "../cli/manifests.ts";
 import { modelOf } from "../cli/model-source.ts";
 import { Failure, systemCode } from "../failure.ts";
 import { resolveInput } from "../store/uri.ts";
+import { type ModelSource, ONLY_VERSION, modelAt, modelsIn } from "./model-source.ts";
 
 export interface ServeOptions {
-  readonly name: string;
+  /** What all of it is called in progress and logs: the revision and URI of the only model, or the folder of many. */
   readonly revision: string;
-  /** Local folder of the model. */
-  readonly dir: string;
   readonly uri: string;
-  readonly digest?: string | undefined;
-  readonly compute: ServingRun["compute"];
+  /** Looks at what there is to serve. Throws Failure InputMissing. */
+  readonly models: () => Promise<readonly ModelSource[]>;
+  /** Clients may load and unload models. */
+  readonly repositoryControl: boolean;
   readonly threads?: number | undefined;
   readonly port: number;
   readonly managementPort: number;
@@ -33,14 +34,17 @@ export interface ServeOptions {
 }
 
 const USAGE =
-  "usage: modelwright serve DIR [--name NAME] [--engine Auto|TensorFlow|OnnxRuntime|Wasm] | --job FILE | -f MANIFEST… [--volumes DIR]; " +
-  "[--port 8080] [--management-port 9090] [--host ADDRESS] [--drain-delay SECONDS] [--termination-message FILE] [--traffic FILE]";
+  "usage: modelwright serve [DIR] [--name NAME] [--model NAME=URI]… [--engine Auto|TensorFlow|OnnxRuntime|Wasm] [--repository-control] | --job FILE | " +
+  "-f MANIFEST…; [--volumes DIR] [--port 8080] [--management-port 9090] [--host ADDRESS] [--drain-delay SECONDS] " +
+  "[--termination-message FILE] [--traffic FILE]";
 
 const FLAGS = {
   job: { type: "string" },
   file: { type: "string", short: "f", multiple: true },
   volumes: { type: "string" },
   name: { type: "string" },
+  model: { type: "string", multiple: true },
+  "repository-control": { type: "boolean" },
   engine: { type: "string" },
   port: { type: "string" },
   "management-port": { type: "string" },
@@ -62,9 +66,10 @@ function parse(argv: readonly string[]) {
 export async function readServeOptions(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<ServeOptions> {
   const { values, positionals } = parse(argv);
   const [dir, ...more] = positionals;
-  const sources = [dir, values.job, values.file].filter((source) => source !== undefined);
-  if (sources.length !== 1 || more.length > 0) {
-    throw new Failure("InvalidSpec", `give one folder, or --job, or -f; ${USAGE}`);
+  const named = values.model ?? [];
+  const ways = [dir ?? named[0], values.job, values.file].filter((way) => way !== undefined);
+  if (ways.length !== 1 || more.length > 0) {
+    throw new Failure("InvalidSpec", `give one folder or --model, or --job, or -f; ${USAGE}`);
   }
   const volumes = values.volumes ?? env[ENV.volumes] ?? PATHS.volumes;
   const threads = number("environment variable " + ENV.threads, env[ENV.threads], undefined, 1, 1024);
@@ -78,19 +83,30 @@ export async function readServeOptions(argv: readonly string[], env: NodeJS.Proc
     messageFile: values["termination-message"],
     trafficFile: values.traffic,
   };
-  if (dir === undefined) {
-    if (values.name !== undefined || values.engine !== undefined) {
-      throw new Failure("InvalidSpec", `--name and --engine belong to DIR; else the file says them; ${USAGE}`);
-    }
-    const run = values.job === undefined ? await runOf(values.file ?? [], volumes) : await readRun(values.job);
-    return { ...common, ...(await fromRun(run, volumes)) };
+  if (values.job === undefined && values.file === undefined) {
+    return {
+      ...common,
+      ...fromFolders(dir, values.name, named, engineOf(values.engine), volumes),
+      repositoryControl: values["repository-control"] ?? false,
+    };
   }
-  return { ...common, ...(await fromFolder(resolve(dir), values.name, values.engine)) };
+  if (values.name !== undefined || values.engine !== undefined || values["repository-control"] !== undefined) {
+    throw new Failure(
+      "InvalidSpec",
+      `--name, --engine and --repository-control belong to folders; else the file says them; ${USAGE}`,
+    );
+  }
+  const run = values.job === undefined ? await runOf(values.file ?? [], volumes) : await readRun(values.job);
+  return { ...common, ...fromRun(run, volumes), repositoryControl: false };
 }
 
-async function fromRun({ name, revision, compute, model }: ServingRun, volumes: string) {
+function fromRun({ name, revision, compute, model }: ServingRun, volumes: string) {
   const { uri, digest } = model;
-  return { name, revision, compute, uri, digest, dir: await resolveInput(uri, volumes) };
+  const models = async (): Promise<ModelSource[]> => {
+    const version = { version: ONLY_VERSION, revision, uri, digest, dir: await resolveInput(uri, volumes) };
+    return [{ name, versions: [version], labels: {}, compute }];
+  };
+  return { revision, uri, models };
 }
 
 /** The run that a ModelDeployment asks for; `model.from` is found by the job's manifest among the others. */
@@ -118,17 +134,54 @@ async function readRun(file: string): Promise<ServingRun> {
   throw new Failure("InvalidSpec", `${file}: ${first?.field ?? ""}: ${first?.message ?? "is no ServingRun"}`);
 }
 
-async function fromFolder(dir: string, name = basename(dir), engine = "Auto") {
+function engineOf(engine = "Auto"): ServingRun["compute"] {
   const engines = ServingRuntime.shape.engine.unwrap().options;
   const chosen = engines.find((one) => one === engine);
   if (chosen === undefined) {
     throw new Failure("InvalidSpec", `--engine: ${engine} is none of ${engines.join(", ")}`);
   }
-  const info = await stat(dir).catch(() => undefined);
-  if (info?.isDirectory() !== true)
-    throw new Failure("InputMissing", `${dir} is no folder; give the folder of a model`);
-  const compute: ServingRun["compute"] = { engine: chosen };
-  return { name, revision: name.slice(0, 63), compute, uri: dir, dir };
+  return { engine: chosen };
+}
+
+function fromFolders(
+  folder: string | undefined,
+  name: string | undefined,
+  named: readonly string[],
+  compute: ServingRun["compute"],
+  volumes: string,
+) {
+  const dir = folder === undefined ? undefined : resolve(folder);
+  const targets = named.map(nameAndUri);
+  const models = async () => {
+    const found = dir === undefined ? [] : await modelsIn(dir, compute, name);
+    const more = await Promise.all(
+      targets.map(async ([name, uri]) => modelAt(name, await locate(uri, volumes), compute, uri)),
+    );
+    const all = [...found, ...more];
+    const twice = all.find((model, index) => all.findIndex(({ name }) => name === model.name) !== index);
+    if (twice !== undefined) {
+      throw new Failure(
+        "InvalidSpec",
+        `there are two models called ${twice.name}; give one another name with --model NAME=URI`,
+      );
+    }
+    return all;
+  };
+  const uri = dir ?? targets.map(([, uri]) => uri).join();
+  return { revision: (name ?? basename(uri)).slice(0, 63), uri, models };
+}
+
+function nameAndUri(text: string): [name: string, uri: string] {
+  const [, name, uri] = /^([^=]+)=(.+)$/.exec(text) ?? [];
+  if (name === undefined || uri === undefined) {
+    throw new Failure("InvalidSpec", `--model: ${text} is not of the form NAME=URI; ${USAGE}`);
+  }
+  return [name, uri];
+}
+
+/** A URI, or a path of this machine. */
+async function locate(uri: string, volumes: string): Promise<string> {
+  return uri.includes("://") ? resolveInput(uri, volumes) : resolve(uri);
 }
 
 function number(

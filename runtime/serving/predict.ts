@@ -52,10 +52,7 @@ function parse(text: string, exact: boolean): unknown {
 
 /** The inputs of a predict call, in the signature's order; 400 with TensorFlow Serving's message otherwise. */
 export function readPrediction({ members }: PredictDocument, model: string, signature: Signature): Prediction {
-  const name = members["signature_name"];
-  if (typeof name === "string" && name !== SIGNATURE_NAME && name !== "") {
-    refuse(`Serving signature name: "${name}" not found in signature def`);
-  }
+  checkSignatureName(members);
   const { instances, inputs } = members;
   if (instances !== undefined && inputs !== undefined) {
     refuse(
@@ -67,6 +64,13 @@ export function readPrediction({ members }: PredictDocument, model: string, sign
   const tensors = instances === undefined ? readColumns(inputs, signature) : readRows(instances, signature);
   for (const [index, spec] of signature.inputs.entries()) checkShape(tensors[index], spec, model);
   return { format, inputs: tensors };
+}
+
+/** A model has the one signature that clients take when they name none. */
+export function checkSignatureName({ signature_name: name }: PredictDocument["members"]): void {
+  if (typeof name === "string" && name !== SIGNATURE_NAME && name !== "") {
+    refuse(`Serving signature name: "${name}" not found in signature def`);
+  }
 }
 
 /** Also used for the Open Inference Protocol. */

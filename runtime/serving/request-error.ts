@@ -1,6 +1,7 @@
 /** Codes of refused requests, stable for metrics and logs, with the HTTP status that each one has. */
 export const REQUEST_ERRORS = {
   InvalidRequest: 400,
+  Forbidden: 403,
   NotFound: 404,
   MethodNotAllowed: 405,
   SlowRequest: 408,

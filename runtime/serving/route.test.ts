@@ -16,6 +16,13 @@ describe("routes", () => {
     ["POST", "/V1/MODELS/M:PREDICT", { call: "predict", model: "M" }],
     ["POST", "/v1/models/m/versions/007:predict", { call: "predict", model: "m", version: "7" }],
     ["POST", "/v1/models/a%2Fb.c:predict", { call: "predict", model: "a/b.c" }],
+    ["POST", "/v1/models/m/labels/st%41ble:predict", { call: "predict", model: "m", label: "stAble" }],
+    ["POST", "/v1/models/m:Regress", { call: "regress", model: "m" }],
+    ["POST", "/v1/models/m:classify", { call: "classify", model: "m" }],
+    ["GET", "/v1/models/m/labels/stable/metadata", { call: "predictMetadata", model: "m", label: "stable" }],
+    ["POST", "/v2/repository/index", { call: "repositoryIndex" }],
+    ["POST", "/v2/repository/models/a%2Fb/load", { call: "repositoryLoad", model: "a/b" }],
+    ["POST", "/v2/repository/models/m/unload", { call: "repositoryUnload", model: "m" }],
     ["GET", "/v1/models/m", { call: "status", model: "m" }],
     ["GET", "/v1/models/m/versions/1", { call: "status", model: "m", version: "1" }],
     ["GET", "/v1/models/m/metadata", { call: "predictMetadata", model: "m" }],
@@ -54,8 +61,6 @@ describe("routes", () => {
   it.each([
     ["GET", "/v1/models", 400, "Missing model name in request."],
     ["POST", "/v1/models/m/versions/18446744073709551615:predict", 400, "Failed to convert version:"],
-    ["POST", "/v1/models/m/labels/stable:predict", 400, "Unrecognized servable version label: stable"],
-    ["POST", "/v1/models/m:regress", 501, "regress is not supported"],
     ["GET", "/v1/models/%ff", 400, "not URL-encoded"],
     ["GET", "/v3", 404, "nothing at /v3"],
     ["GET", "/v2/models/m/versions", 404, "nothing at"],
@@ -68,6 +73,7 @@ describe("routes", () => {
 
   it.each([
     ["GET", "/v2/models/m/infer", "POST"],
+    ["GET", "/v2/repository/index", "POST"],
     ["POST", "/v2/health/ready", "GET, HEAD"],
     ["PUT", "/v2/models/m", "GET, HEAD"],
   ])("%s %s names the methods that are allowed", (method, path, allowed) => {

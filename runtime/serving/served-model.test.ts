@@ -17,6 +17,7 @@ function setUp(...outcomes: (Failure | Signature)[]) {
   const restarts: [string, number][] = [];
   const model = new ServedModel({
     name: "m",
+    version: "1",
     revision: "m-1",
     uri: "pvc://models/m",
     digest: "sha256:0",
@@ -46,12 +47,12 @@ describe("served model", () => {
   it("is ready only after it was warmed up with one row and with a full batch", async () => {
     const { model, engines, x } = setUp(rowsSignature);
     expect([model.ready, model.state]).toEqual([false, "Loading"]);
-    expect(() => model.batcher.submit([x], 1)).toThrow("Model with name m is not ready.");
+    expect(() => model.submit({ inputs: [x], timeout: 1, caller: "a" })).toThrow("Model with name m is not ready.");
     expect(() => model.signature).toThrow(expect.objectContaining({ status: 503 }));
     await model.start();
     expect([model.ready, model.state]).toEqual([true, "Serving"]);
     expect(engines[0]?.shapes).toEqual([[1, 2], [64, 2]]); // prettier-ignore
-    await expect(model.batcher.submit([x], 1).outputs).resolves.toEqual([x]);
+    await expect(model.submit({ inputs: [x], timeout: 1, caller: "a" }).outputs).resolves.toEqual([x]);
     expect(model.progress()).toMatchObject({ state: "Serving", engine: "Fake", device: "CPU", revision: "m-1" });
   });
 
@@ -61,7 +62,7 @@ describe("served model", () => {
     await model.start();
     const first = model.progress();
     expect(first.peakMemoryBytes).toBeGreaterThan(1000);
-    await model.batcher.submit([x], 1).outputs;
+    await model.submit({ inputs: [x], timeout: 1, caller: "a" }).outputs;
     for (const engine of engines) engine.peakMemoryBytes = 2 ** 40;
     expect(model.progress()).toEqual(first);
   });
@@ -70,7 +71,7 @@ describe("served model", () => {
     const fixed: Signature = { ...rowsSignature, inputs: [{ name: "x", datatype: "FP32", shape: [1, 2] }] };
     const { model, engines, x } = setUp(fixed);
     await model.start();
-    await Promise.all([1, 2, 3].map(() => model.batcher.submit([x], 1).outputs));
+    await Promise.all([1, 2, 3].map(() => model.submit({ inputs: [x], timeout: 1, caller: "a" }).outputs));
     expect(engines[0]?.shapes).toEqual([1, 2, 3, 4].map(() => [1, 2]));
   });
 
@@ -96,7 +97,7 @@ describe("served model", () => {
     await model.start();
     await die({ code: null, signal: "SIGKILL" });
     expect([model.ready, model.live, model.state]).toEqual([false, true, "Loading"]);
-    expect(() => model.batcher.submit([x], 1)).toThrow("not ready");
+    expect(() => model.submit({ inputs: [x], timeout: 1, caller: "a" })).toThrow("not ready");
     await pass(499);
     expect(engines.length).toBe(1);
     await pass(1);
@@ -148,11 +149,11 @@ describe("served model", () => {
     await model.start();
     model.drain();
     expect([model.ready, model.state]).toEqual([false, "Draining"]);
-    await expect(model.batcher.submit([x], 1).outputs).resolves.toEqual([x]);
+    await expect(model.submit({ inputs: [x], timeout: 1, caller: "a" }).outputs).resolves.toEqual([x]);
     await die();
     await pass(5000);
     expect(engines.length).toBe(1);
-    expect(() => model.batcher.submit([x], 1)).toThrow("not ready");
+    expect(() => model.submit({ inputs: [x], timeout: 1, caller: "a" })).toThrow("not ready");
   });
 
   it("is not live when a batch does not end", async () => {
@@ -161,7 +162,7 @@ describe("served model", () => {
     const [engine] = engines;
     if (engine === undefined) throw new Error("no engine");
     engine.infer = () => new Promise(() => {});
-    model.batcher.submit([x], 1000);
+    model.submit({ inputs: [x], timeout: 1000, caller: "a" });
     await pass(300_000);
     expect(model.live).toBe(true);
     await pass(1);

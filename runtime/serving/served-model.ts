@@ -6,10 +6,12 @@ import { Batcher, type BatcherObserver } from "./batcher.ts";
 import type { Clock } from "./clock.ts";
 import type { InferenceEngine, LoadedModel, ModelToLoad, StartEngine } from "./inference-engine.ts";
 import { RequestError } from "./request-error.ts";
+import type { InferenceRequest, Servable, Ticket } from "./servable.ts";
 import { type Signature, type Tensor, elements, newData } from "./tensor.ts";
 
 export interface ServedModelOptions {
   readonly name: string;
+  readonly version: string;
   readonly revision: string;
   readonly uri: string;
   readonly digest: string;
@@ -34,12 +36,10 @@ const STABLE_MILLISECONDS = 600_000;
 /** A batch that computes for longer will not end. */
 const STUCK_MILLISECONDS = 300_000;
 
-/** Versions are for models that change in place; ours do not, so each has the one that clients expect. */
-export const MODEL_VERSION = "1";
-
-/** A model, its queue and the engine behind it, which is started again when it dies. */
-export class ServedModel {
+/** A version of a model, its queue and the engine behind it, which is started again when it dies. */
+export class ServedModel implements Servable {
   readonly name: string;
+  readonly version: string;
   readonly batcher: Batcher;
   /** Rejects when the engine cannot be kept alive; never resolves. */
   readonly failed: Promise<never>;
@@ -56,11 +56,13 @@ export class ServedModel {
   #restarts = 0;
   #computingSince: number | undefined;
   #busyMilliseconds = 0;
+  #failure: Failure | undefined;
   #closed = false;
 
   constructor(options: ServedModelOptions) {
     this.#options = options;
     this.name = options.name;
+    this.version = options.version;
     const { promise, reject } = Promise.withResolvers<never>();
     this.failed = promise;
     this.#fail = reject;
@@ -84,6 +86,11 @@ export class ServedModel {
   /** Requests are answered: also while draining. */
   get answers(): boolean {
     return this.#state === "Serving" || this.#state === "Draining";
+  }
+
+  /** Why the model does not serve and never will. */
+  get failure(): Failure | undefined {
+    return this.#failure;
   }
 
   get ready(): boolean {
@@ -130,8 +137,22 @@ export class ServedModel {
     };
   }
 
+  submit(request: InferenceRequest): Ticket {
+    this.#checkRows(request.inputs);
+    return this.batcher.submit(request);
+  }
+
   /** Loads and warms the model; then it serves. Throws Failure. */
   async start(): Promise<void> {
+    try {
+      await this.#start();
+    } catch (error) {
+      this.#failed(asFailure(error));
+      throw error;
+    }
+  }
+
+  async #start(): Promise<void> {
     if (this.#closed) return;
     const { clock, model, startEngine, maxRows = 64 } = this.#options;
     this.#state = "Loading";
@@ -169,7 +190,7 @@ export class ServedModel {
   }
 
   /** 400 unless all inputs have the same number of rows. */
-  checkRows(inputs: readonly Tensor[]): void {
+  #checkRows(inputs: readonly Tensor[]): void {
     if (!this.#batchable) return;
     const rows = inputs[0]?.shape[0];
     const other = inputs.find((input) => input.shape[0] !== rows);
@@ -223,7 +244,7 @@ export class ServedModel {
     let failure = end;
     while (!this.#closed) {
       if (this.#restarts === MAX_RESTARTS || !mayPass(failure)) {
-        this.#state = "Failed";
+        this.#failed(failure);
         this.#fail(failure);
         return;
       }
@@ -233,12 +254,17 @@ export class ServedModel {
       await new Promise<void>((resolve) => clock.setTimeout(resolve, wait));
       if (this.#closed) return;
       try {
-        await this.start();
+        await this.#start();
         return;
       } catch (error) {
         failure = asFailure(error);
       }
     }
+  }
+
+  #failed(failure: Failure): void {
+    this.#state = "Failed";
+    this.#failure = failure;
   }
 
   #notReady(): RequestError {

@@ -3,12 +3,34 @@ import type { Load } from "../../crds/contract/load.ts";
 import type { BatcherObserver } from "./batcher.ts";
 import type { ServedModel } from "./served-model.ts";
 
+/** The models that numbers are about. */
+export interface MeasuredModels {
+  readonly ready: boolean;
+  models(): readonly ServedModel[];
+}
+
+/** A call that was answered. */
+export interface Answered {
+  /** v1: TensorFlow Serving, v2: Open Inference Protocol, grpc: the latter's gRPC form. */
+  readonly protocol: "v1" | "v2" | "grpc";
+  readonly call: string;
+  /** HTTP status, or the name of a gRPC status. */
+  readonly code: number | string;
+  readonly seconds: number;
+  readonly inference: boolean;
+  /** Absent where no model was meant or found. */
+  readonly model?: Pick<ServedModel, "name" | "version"> | undefined;
+}
+
+const MODEL_LABELS = ["model", "version"] as const;
+
 /** Numbers about serving, for Prometheus and for the autoscaler. */
-export class ServingMetrics implements BatcherObserver {
+export class ServingMetrics {
   readonly #requests: Counter;
   readonly #seconds: Histogram;
   readonly #batchRows: Histogram;
   readonly #batchRequests: Histogram;
+  readonly #computeSeconds: Histogram;
   readonly #restarts: Counter;
   #inFlight = 0;
   #finished = 0;
@@ -20,39 +42,74 @@ export class ServingMetrics implements BatcherObserver {
     const registers = [registry];
     this.#requests = new Counter({
       name: "modelwright_requests_total",
-      help: "Requests by protocol (v1: TensorFlow Serving, v2: Open Inference Protocol), call and HTTP status",
-      labelNames: ["protocol", "call", "code"],
+      help: "Requests by protocol (v1: TensorFlow Serving, v2: Open Inference Protocol, grpc), call, status and model",
+      labelNames: ["protocol", "call", "code", ...MODEL_LABELS],
       registers,
     });
     this.#seconds = new Histogram({
       name: "modelwright_request_seconds",
       help: "Time from a request's headers to its answer, of inference calls",
-      labelNames: ["protocol"],
+      labelNames: ["protocol", ...MODEL_LABELS],
       buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
       registers,
     });
     this.#batchRows = new Histogram({
       name: "modelwright_batch_rows",
       help: "Rows of computed batches",
+      labelNames: MODEL_LABELS,
       buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256],
       registers,
     });
     this.#batchRequests = new Histogram({
       name: "modelwright_batch_requests",
       help: "Requests in computed batches",
+      labelNames: MODEL_LABELS,
       buckets: [1, 2, 4, 8, 16, 32, 64],
+      registers,
+    });
+    this.#computeSeconds = new Histogram({
+      name: "modelwright_batch_seconds",
+      help: "Time in which the engine computed a batch",
+      labelNames: MODEL_LABELS,
+      buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
       registers,
     });
     this.#restarts = new Counter({
       name: "modelwright_engine_restarts_total",
-      help: "Times that the engine process died and was started again",
+      help: "Times that an engine process died and was started again",
+      labelNames: MODEL_LABELS,
       registers,
     });
   }
 
   /** Numbers that are looked up when they are asked for. */
-  watch(model: ServedModel, registry: Registry): void {
+  watch(measured: MeasuredModels, registry: Registry): void {
     const registers = [registry];
+    const info: Gauge = new Gauge({
+      name: "modelwright_model_info",
+      help: "1; which engine and device compute a version",
+      labelNames: [...MODEL_LABELS, "engine", "device"],
+      registers,
+      collect() {
+        info.reset();
+        for (const { name, version, loaded } of measured.models()) {
+          if (loaded !== undefined) info.labels(name, version, loaded.engine, loaded.device).set(1);
+        }
+      },
+    });
+    const perModel = (name: string, help: string, value: (model: ServedModel) => number) =>
+      new Gauge({
+        name,
+        help,
+        labelNames: MODEL_LABELS,
+        registers,
+        collect() {
+          this.reset();
+          for (const model of measured.models()) this.labels(model.name, model.version).set(value(model));
+        },
+      });
+    perModel("modelwright_queue_depth", "Requests that wait for the engine", (model) => model.batcher.waiting);
+    perModel("modelwright_model_ready", "1 when this version is loaded and warm", (model) => Number(model.ready));
     const gauge = (name: string, help: string, value: () => number) =>
       new Gauge({
         name,
@@ -62,20 +119,23 @@ export class ServingMetrics implements BatcherObserver {
           this.set(value());
         },
       });
-    gauge("modelwright_queue_depth", "Requests that wait for the engine", () => model.batcher.waiting);
     gauge("modelwright_in_flight", "Inference requests received and not answered yet", () => this.#inFlight);
-    gauge("modelwright_ready", "1 when the model is loaded and warm and the process is not draining", () =>
-      Number(model.ready),
+    gauge("modelwright_ready", "1 when models are loaded and warm and the process is not draining", () =>
+      Number(measured.ready),
     );
-    let counted = 0;
+    const counted = new Map<string, number>();
     const busy: Counter = new Counter({
       name: "modelwright_engine_busy_seconds_total",
       help: "Seconds for which the engine has computed",
+      labelNames: MODEL_LABELS,
       registers,
       collect() {
-        const total = model.busySeconds;
-        busy.inc(Math.max(0, total - counted));
-        counted = Math.max(counted, total);
+        for (const { name, version, busySeconds } of measured.models()) {
+          const key = JSON.stringify([name, version]);
+          const before = counted.get(key) ?? 0;
+          busy.labels(name, version).inc(Math.max(0, busySeconds - before));
+          counted.set(key, Math.max(before, busySeconds));
+        }
       },
     });
   }
@@ -84,10 +144,11 @@ export class ServingMetrics implements BatcherObserver {
     if (inference) this.#count(1);
   }
 
-  answered(protocol: "v1" | "v2", call: string, code: number, seconds: number, inference: boolean): void {
-    this.#requests.labels(protocol, call, String(code)).inc();
+  answered({ protocol, call, code, seconds, inference, model }: Answered): void {
+    const [name, version] = [model?.name ?? "", model?.version ?? ""];
+    this.#requests.labels(protocol, call, String(code), name, version).inc();
     if (!inference) return;
-    this.#seconds.labels(protocol).observe(seconds);
+    this.#seconds.labels(protocol, name, version).observe(seconds);
     this.#count(-1);
     this.#finished += 1;
   }
@@ -100,23 +161,30 @@ export class ServingMetrics implements BatcherObserver {
     this.#inFlight += change;
   }
 
-  computed(rows: number, requests: number, _seconds: number, waitedSeconds: number): void {
-    this.#waitedSeconds += waitedSeconds;
-    this.#batchRows.observe(rows);
-    this.#batchRequests.observe(requests);
+  /** Numbers about the batches of one version. */
+  batches(name: string, version: string): BatcherObserver {
+    return {
+      computed: (rows, requests, seconds, waitedSeconds) => {
+        this.#waitedSeconds += waitedSeconds;
+        this.#batchRows.labels(name, version).observe(rows);
+        this.#batchRequests.labels(name, version).observe(requests);
+        this.#computeSeconds.labels(name, version).observe(seconds);
+      },
+    };
   }
 
-  restarted(): void {
-    this.#restarts.inc();
+  restarted(name: string, version: string): void {
+    this.#restarts.labels(name, version).inc();
   }
 
-  load(model: ServedModel): Load {
+  load(measured: MeasuredModels): Load {
+    const models = measured.models();
     this.#count(0);
     return {
       inFlight: this.#inFlight,
-      queued: model.batcher.waiting,
+      queued: models.reduce((sum, { batcher }) => sum + batcher.waiting, 0),
       finished: this.#finished,
-      busySeconds: model.busySeconds,
+      busySeconds: models.reduce((sum, { busySeconds }) => sum + busySeconds, 0),
       inFlightSeconds: this.#inFlightSeconds,
       waitedSeconds: this.#waitedSeconds,
     };

@@ -20,6 +20,7 @@ export async function openTfjs(backend: Backend, { dir, shownAs }: ModelToLoad):
   const { signature } = model;
   return {
     signature,
+    format: model.format,
     engine,
     device,
     why,

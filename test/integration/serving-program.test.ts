@@ -128,7 +128,10 @@ describe.each(["Wasm", "TensorFlow"])("a server on %s", (engine) => {
 
   it("answers the Open Inference Protocol's calls", async () => {
     const get = async (path: string) => parse(await call(`${server.url}${path}`));
-    expect(await get("/v2")).toMatchObject({ name: "modelwright", extensions: ["binary_tensor_data"] });
+    expect(await get("/v2")).toMatchObject({
+      name: "modelwright",
+      extensions: ["binary_tensor_data", "model_repository"],
+    });
     expect(await get("/v2/health/live")).toEqual({ live: true });
     expect(await get("/v2/health/ready")).toEqual({ ready: true });
     expect(await get("/v2/models")).toEqual({ models: ["linear"] });
@@ -205,8 +208,10 @@ describe.each(["Wasm", "TensorFlow"])("a server on %s", (engine) => {
     expect(progress.peakMemoryBytes).toBeGreaterThan(10_000_000);
     expect(parse(await call(`${server.management}/load`))).toMatchObject({ inFlight: 0, queued: 0 });
     const metrics = (await call(`${server.management}/metrics`)).body.toString();
-    expect(metrics).toMatch(/modelwright_requests_total\{protocol="v1",call="predict",code="200"\} [1-9]/);
-    expect(metrics).toMatch(/modelwright_engine_busy_seconds_total 0\.\d*[1-9]/);
+    expect(metrics).toMatch(
+      /modelwright_requests_total\{protocol="v1",call="predict",code="200",model="linear",version="1"\} [1-9]/,
+    );
+    expect(metrics).toMatch(/modelwright_engine_busy_seconds_total\{model="linear",version="1"\} 0\.\d*[1-9]/);
     expect((await call(`${server.management}/readyz`)).status).toBe(200);
   });
 
@@ -229,7 +234,9 @@ describe.each(["Wasm", "TensorFlow"])("a server on %s", (engine) => {
     expect((await call(predict, { body })).status).toBe(503);
     await until("it is ready again", async () => (await call(`${pair.management}/readyz`)).status === 200);
     expect((await call(predict, { body })).status).toBe(200);
-    expect((await call(`${pair.management}/metrics`)).body.toString()).toContain("modelwright_engine_restarts_total 1");
+    expect((await call(`${pair.management}/metrics`)).body.toString()).toContain(
+      'modelwright_engine_restarts_total{model="pa ir/1",version="1"} 1',
+    );
   }, 30_000);
 
   it("ends with 0 on SIGTERM", async () => {
@@ -279,9 +286,11 @@ describe("a busy server", () => {
     expect(parse(answers[0] ?? refused)).toEqual({ predictions: [linear([1, 2, 3, 4])] });
     const metrics = (await call(`${server.management}/metrics`)).body.toString();
     // The first one alone, then 256 rows in batches of 64; nothing was computed for the dropped ones.
-    expect(metrics).toContain("modelwright_batch_rows_count 5");
-    expect(metrics).toContain("modelwright_batch_rows_sum 257");
-    expect(metrics).toContain('modelwright_requests_total{protocol="v1",call="predict",code="499"} 1');
+    expect(metrics).toContain('modelwright_batch_rows_count{model="linear",version="1"} 5');
+    expect(metrics).toContain('modelwright_batch_rows_sum{model="linear",version="1"} 257');
+    expect(metrics).toContain(
+      'modelwright_requests_total{protocol="v1",call="predict",code="499",model="linear",version="1"} 1',
+    );
   }, 30_000);
 
   it.each([
@@ -472,8 +481,8 @@ describe("a server that cannot serve", () => {
 
   it.each([
     [["dir", "--port", "x"], "--port: x is no number from 0 to 65535"],
-    [["--prot", "1"], "usage: modelwright serve DIR"],
-    [[], "give one folder, or --job"],
+    [["--prot", "1"], "usage: modelwright serve [DIR]"],
+    [[], "give one folder or --model, or --job"],
   ])("explains the command line when it is wrong: %j", async (args, message) => {
     const program = new Program(args);
     expect(await program.exited).toBe(64);

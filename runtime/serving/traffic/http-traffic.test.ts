@@ -7,6 +7,7 @@ import { ServedModel } from "../served-model.ts";
 import { ServingMetrics } from "../serving-metrics.ts";
 import { FakeClock } from "../testing/fake-clock.ts";
 import { FakeEngine } from "../testing/fake-engine.ts";
+import { repositoryOf } from "../testing/repository.ts";
 import { until } from "../testing/program.ts";
 import { HttpForwarder } from "./http-forward.ts";
 import { HttpTraffic } from "./http-traffic.ts";
@@ -28,6 +29,7 @@ async function pod(revision: string) {
   const clock = new FakeClock();
   const model = new ServedModel({
     name: "m",
+    version: "1",
     revision,
     uri: "pvc://models/m",
     digest: "sha256:0",
@@ -35,12 +37,10 @@ async function pod(revision: string) {
     startEngine: () => new FakeEngine(SIGNATURE),
     clock,
   });
-  await model.start();
   const splitter = new TrafficSplitter({ clock, revision, start: 0 });
   const forwarder = new HttpForwarder();
   const server = new InferenceServer({
-    model,
-    identity: { version: "1" },
+    host: { repository: await repositoryOf(model), version: "1", repositoryControl: false },
     metrics: new ServingMetrics(new Registry()),
     clock,
     traffic: new HttpTraffic(splitter, forwarder),
