@@ -153,10 +153,6 @@ export interface Operations {
 
   // The rest is for training, and only TensorFlow has it.
 
-  /** (x, gamma, beta) by the batch's own statistics: y, mean, variance with divisor n - 1, and three for the gradient. */
-  batchNormalizationTraining: { epsilon: number };
-  /** (dy, x, gamma, and the last three outputs): gradients by x, gamma and beta. */
-  batchNormalizationGradient: { epsilon: number };
   /** (logits, targets), rows [batch, classes]: -sum targets log softmax(logits) [batch], and its gradient by the logits. */
   softmaxCrossEntropy: object;
   /** (of relu, relu6, elu, selu, sigmoid, tanh: dy and the output; of softplus and softsign: dy and the input). */

@@ -54,7 +54,6 @@ export const multiply = (a: Operand, b: Operand) => binary("multiply", a, b);
 export const divide = (a: Operand, b: Operand) => binary("divide", a, b);
 export const maximum = (a: Operand, b: Operand) => binary("maximum", a, b);
 export const minimum = (a: Operand, b: Operand) => binary("minimum", a, b);
-export const squaredDifference = (a: Operand, b: Operand) => binary("squaredDifference", a, b);
 export const greater = (a: Operand, b: Operand) => binary("greater", a, b, "bool");
 export const greaterEqual = (a: Operand, b: Operand) => binary("greaterEqual", a, b, "bool");
 export const notEqual = (a: Operand, b: Operand) => binary("notEqual", a, b, "bool");

@@ -1,16 +1,6 @@
 /** Layers that even out means and variances. */
 import { z } from "zod";
-import {
-  add,
-  divide,
-  maximum,
-  multiply,
-  rsqrt,
-  sqrt,
-  square,
-  squaredDifference,
-  subtract,
-} from "../expressions/elementwise.ts";
+import { add, divide, maximum, multiply, rsqrt, sqrt, square, subtract } from "../expressions/elementwise.ts";
 import { axesOf, mean, sum } from "../expressions/reduction.ts";
 import { reshape } from "../expressions/shaping.ts";
 import { batchNormalization } from "../expressions/linear.ts";
@@ -26,6 +16,16 @@ function spread(weight: Value, x: Value, axes: readonly number[]): Value {
   // Leading ones need not be written.
   const first = shape.findIndex((size) => size !== 1);
   return reshape(weight, first === -1 ? [] : shape.slice(first));
+}
+
+/**
+ * `x` less its mean along `axes`, and the mean of the squares of that. Not by squared differences: TensorFlow takes
+ * those for a layer normalization of its own, whose epsilon is another.
+ */
+function moments(x: Value, axes: readonly number[]): { centred: Value; variance: Value; centre: Value } {
+  const centre = mean(x, axes, true);
+  const centred = subtract(x, centre);
+  return { centred, centre, variance: mean(square(centred), axes, true) };
 }
 
 interface Centred {
@@ -72,8 +72,7 @@ function answered(call: BatchCall, x: Value, axes: readonly number[]): Value {
 function trained(call: BatchCall, x: Value, axes: readonly number[], training: NonNullable<BatchCall["training"]>) {
   const { epsilon, momentum } = call.settings;
   const others = x.shape.map((_, index) => index).filter((index) => !axes.includes(index));
-  const centre = mean(x, others, true);
-  const variance = mean(squaredDifference(x, centre), others, true);
+  const { centred, centre, variance } = moments(x, others);
   const keep = (name: string, value: Value) => {
     const known = call.weight(name);
     const flat = reshape(value, known.shape);
@@ -81,7 +80,7 @@ function trained(call: BatchCall, x: Value, axes: readonly number[], training: N
   };
   keep("moving_mean", centre);
   keep("moving_variance", variance);
-  return scaled(call, multiply(subtract(x, centre), rsqrt(add(variance, epsilon))), axes);
+  return scaled(call, multiply(centred, rsqrt(add(variance, epsilon))), axes);
 }
 
 const batch = lowering({
@@ -101,9 +100,8 @@ const layer = lowering({
   lower: (call) => {
     const x = inputOf(call);
     const axes = axesOf(x, call.settings.axis);
-    const centre = mean(x, axes, true);
-    const variance = mean(squaredDifference(x, centre), axes, true);
-    const even = multiply(subtract(x, centre), rsqrt(add(variance, call.settings.epsilon)));
+    const { centred, variance } = moments(x, axes);
+    const even = multiply(centred, rsqrt(add(variance, call.settings.epsilon)));
     return scaled(call, even, axes);
   },
 });
@@ -116,9 +114,8 @@ const group = lowering({
     const groups = call.settings.groups === -1 ? channels : call.settings.groups;
     const places = x.shape.slice(1, -1).reduce((product, _, index) => product * sizeAt(x, index + 1), 1);
     const parts = reshape(x, [-1, places, groups, channels / groups]);
-    const centre = mean(parts, [1, 3], true);
-    const variance = mean(squaredDifference(parts, centre), [1, 3], true);
-    const even = multiply(subtract(parts, centre), rsqrt(add(variance, call.settings.epsilon)));
+    const { centred, variance } = moments(parts, [1, 3]);
+    const even = multiply(centred, rsqrt(add(variance, call.settings.epsilon)));
     return scaled(call, reshape(even, x.shape), [x.shape.length - 1]);
   },
 });
