@@ -57,6 +57,8 @@ export interface Operator {
 }
 
 const BY_SOURCE = "source";
+/** Children change in bursts while pods start: what comes within this time is one reconcile. */
+const GATHER = { gatherSeconds: 0.1 } as const;
 const SERVICE_NAME = "kubernetes.io/service-name";
 
 export function createOperator(options: OperatorOptions): Operator {
@@ -174,13 +176,13 @@ export function createOperator(options: OperatorOptions): Operator {
       metrics: metrics?.controller(name),
     });
 
-  trainingJobs.onChange(enqueueSelf(queues.trainingjob));
-  optimizationJobs.onChange(enqueueSelf(queues.optimizationjob));
-  modelDeployments.onChange(enqueueSelf(queues.modeldeployment));
+  trainingJobs.onChange(enqueueSelf(queues.trainingjob, GATHER));
+  optimizationJobs.onChange(enqueueSelf(queues.optimizationjob, GATHER));
+  modelDeployments.onChange(enqueueSelf(queues.modeldeployment, GATHER));
 
-  const toTraining = enqueueOwner<Identified>(queues.trainingjob, Kinds.TrainingJob);
-  const toOptimization = enqueueOwner<Identified>(queues.optimizationjob, Kinds.OptimizationJob);
-  const toDeployment = enqueueOwner<Identified>(queues.modeldeployment, Kinds.ModelDeployment);
+  const toTraining = enqueueOwner<Identified>(queues.trainingjob, Kinds.TrainingJob, GATHER);
+  const toOptimization = enqueueOwner<Identified>(queues.optimizationjob, Kinds.OptimizationJob, GATHER);
+  const toDeployment = enqueueOwner<Identified>(queues.modeldeployment, Kinds.ModelDeployment, GATHER);
   for (const handler of [toTraining, toOptimization, toDeployment]) children.configmaps.onChange(handler);
   for (const handler of [toTraining, toOptimization]) children.jobs.onChange(handler);
   children.deployments.onChange(toDeployment);
@@ -188,18 +190,18 @@ export function createOperator(options: OperatorOptions): Operator {
   children.poddisruptionbudgets.onChange(toDeployment);
   children.horizontalpodautoscalers.onChange(toDeployment);
 
-  children.pods.onChange(enqueueMapped(queues.trainingjob, ({ metadata }) => labelKey(metadata, LABELS.trainingJob)));
+  children.pods.onChange(enqueueMapped(queues.trainingjob, ({ metadata }) => labelKey(metadata, LABELS.trainingJob), GATHER));
   children.pods.onChange(
-    enqueueMapped(queues.optimizationjob, ({ metadata }) => labelKey(metadata, LABELS.optimizationJob)),
+    enqueueMapped(queues.optimizationjob, ({ metadata }) => labelKey(metadata, LABELS.optimizationJob), GATHER),
   );
   children.pods.onChange(
-    enqueueMapped(queues.modeldeployment, ({ metadata }) => labelKey(metadata, LABELS.modelDeployment)),
+    enqueueMapped(queues.modeldeployment, ({ metadata }) => labelKey(metadata, LABELS.modelDeployment), GATHER),
   );
   children.pods.onChange(({ after, before }: Change<PodRecord>) => {
     if (after === undefined && before !== undefined) reports.forget(before.metadata.uid);
   });
   children.endpointslices.onChange(
-    enqueueMapped(queues.modeldeployment, ({ metadata }) => labelKey(metadata, SERVICE_NAME)),
+    enqueueMapped(queues.modeldeployment, ({ metadata }) => labelKey(metadata, SERVICE_NAME), GATHER),
   );
 
   /** Those who follow a job learn of its new artefact, and of its coming and going. */

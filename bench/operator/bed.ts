@@ -9,18 +9,12 @@ import { loadConnection } from "../../operator/kernel/kube-config.ts";
 import { type ApiServer, startApiServer } from "../../test/cluster/apiserver.ts";
 import type { Api } from "../../test/cluster/api.ts";
 import { command } from "../../test/cluster/command.ts";
-import { type Kwok, kwokToleration, startKwok } from "../../test/cluster/kwok.ts";
+import { type Kwok, startKwok } from "../../test/cluster/kwok.ts";
 import { installCrds } from "../../test/integration/operator/bed.ts";
 import { Audit, auditArguments } from "./audit.ts";
+import { processorSecondsHere } from "./processor.ts";
+import { BROKEN, BROKEN_KEY, MODEL } from "./manifests.ts";
 import { Pods } from "./pods.ts";
-
-export const MODEL = { uri: "pvc://models/digits/one", digest: `sha256:${"1".repeat(64)}` };
-/** Pods with this go to a node on which none ever starts: the bench is its kubelet. */
-const BROKEN_KEY = "bench.modelwright.dev/broken";
-export const BROKEN = {
-  nodeSelector: { [BROKEN_KEY]: "yes" },
-  tolerations: [{ key: BROKEN_KEY, operator: "Exists", effect: "NoSchedule" }],
-};
 
 const ROOT = join(import.meta.dirname, "../..");
 const PODS_OF_A_NODE = 250;
@@ -68,7 +62,7 @@ export async function startBench(objects: number, log: (line: string) => void): 
     for (const end of stops.toReversed()) await end();
   };
   try {
-    const users = ["ours", "stock"].map((name) => `system:serviceaccount:${name}:${name}`);
+    const users = ["ours", "stock"].map(userOf);
     const auditLog = join(folder, "audit.log");
     const args = await auditArguments(join(folder, "audit.json"), auditLog, users);
     const [server] = await Promise.all([
@@ -93,6 +87,39 @@ export async function startBench(objects: number, log: (line: string) => void): 
   } catch (error) {
     await stop();
     throw error;
+  }
+}
+
+export interface Floor {
+  readonly seconds: number;
+  /** Of children, for each object. */
+  readonly requests: number;
+  /** Processor seconds of everything: API server, etcd, what follows, and the client with the start of its program. */
+  readonly cpu: number;
+}
+
+/** How long nothing but the posting of objects and children takes, on a fresh control plane with or without all that follows from them. */
+export async function floorOf(objects: number, alone: boolean, log: (line: string) => void): Promise<Floor> {
+  const folder = await mkdtemp(join(tmpdir(), "modelwright-floor-"));
+  const args = await auditArguments(join(folder, "audit.json"), join(folder, "audit.log"), [userOf("floor")]);
+  const followers = alone ? {} : { controllers: CONTROLLERS, scheduler: true };
+  const server = await startApiServer({ ...followers, args, log });
+  try {
+    await installCrds(server.api);
+    const kwok = alone ? undefined : await startNodes(server, objects);
+    try {
+      const { kubeconfig, namespace } = await subject(server, "floor");
+      const program = join(ROOT, "bench/operator/floor.ts");
+      const before = await processorSecondsHere();
+      const said = await command(process.execPath, [program, kubeconfig, namespace, String(objects)]);
+      const { seconds, requests, client } = JSON.parse(said) as { seconds: number; requests: number; client: number };
+      return { seconds, requests, cpu: (await processorSecondsHere()) - before + client };
+    } finally {
+      await kwok?.stop();
+    }
+  } finally {
+    await server.stop();
+    await rm(folder, { recursive: true, force: true });
   }
 }
 
@@ -123,6 +150,8 @@ async function startNodes(server: ApiServer, objects: number): Promise<Kwok> {
   return kwok;
 }
 
+const userOf = (name: string): string => `system:serviceaccount:${name}:${name}`;
+
 /** A namespace with a volume for models, and a user who may do anything. */
 async function subject(server: ApiServer, name: string): Promise<Subject> {
   const { api } = server;
@@ -137,25 +166,11 @@ async function subject(server: ApiServer, name: string): Promise<Subject> {
     metadata: { name: "models", annotations: { "pv.kubernetes.io/bind-completed": "yes" } },
     spec: { ...common, volumeName: volume, resources: { requests: { storage: "1Gi" } } },
   });
-  const user = `system:serviceaccount:${name}:${name}`;
   const kubeconfig = await server.serviceAccountKubeconfig(name, name);
   await api.post("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", {
     metadata: { name: `bench-${name}` },
     roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "cluster-admin" },
     subjects: [{ kind: "ServiceAccount", name, namespace: name }],
   });
-  return { namespace: name, user, kubeconfig };
-}
-
-export const deploymentsPath = (namespace: string): string =>
-  `/apis/modelwright.dev/v1alpha1/namespaces/${namespace}/modeldeployments`;
-
-/** What a user applies. */
-export function manifest(name: string): unknown {
-  return {
-    apiVersion: "modelwright.dev/v1alpha1",
-    kind: "ModelDeployment",
-    metadata: { name },
-    spec: { model: MODEL, pod: { tolerations: [kwokToleration] } },
-  };
+  return { namespace: name, user: userOf(name), kubeconfig };
 }

@@ -4,9 +4,10 @@ import { once } from "node:events";
 import { type FileHandle, open, readFile } from "node:fs/promises";
 import { request } from "undici";
 import { until } from "../../test/cluster/wait.ts";
+import { processorSeconds } from "./processor.ts";
 
-/** Clock ticks a second, in which /proc counts. */
-const TICKS = 100;
+/** What the histogram of Node holds is the time between its own timers: this, and how late they were. */
+const DELAY_RESOLUTION = 10;
 
 export interface ProgramOptions {
   readonly name: string;
@@ -86,17 +87,15 @@ export class Program {
   }
 
   /** Seconds of all its threads on a CPU so far. */
-  async cpu(): Promise<number> {
-    const stat = await readFile(`/proc/${this.pid}/stat`, "utf8");
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return (Number(fields[11]) + Number(fields[12])) / TICKS;
+  cpu(): Promise<number> {
+    return processorSeconds(this.pid);
   }
 
   /** Event-loop delay since the last call, milliseconds. */
   async loopDelay(): Promise<{ p99: number; max: number }> {
     const { body } = await request(`http://127.0.0.1:${this.#options.port}/metrics`);
     const text = await body.text();
-    const value = (name: string) => Number(new RegExp(`^${name} (\\S+)$`, "m").exec(text)?.[1]) * 1000;
+    const value = (name: string) => Number(new RegExp(`^${name} (\\S+)$`, "m").exec(text)?.[1]) * 1000 - DELAY_RESOLUTION;
     return { p99: value("nodejs_eventloop_lag_p99_seconds"), max: value("nodejs_eventloop_lag_max_seconds") };
   }
 }

@@ -3,7 +3,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Api } from "../../test/cluster/api.ts";
 import { until } from "../../test/cluster/wait.ts";
 import { type Asked, isEvent, isLease, isWork, isWrite } from "./audit.ts";
-import { type Bed, BROKEN, deploymentsPath, manifest, type Subject } from "./bed.ts";
+import type { Bed, Subject } from "./bed.ts";
+import { BROKEN, deploymentsPath, manifest } from "./manifests.ts";
 import type { Program } from "./program.ts";
 
 const POSTED_AT_A_TIME = 32;

@@ -18,6 +18,11 @@ function record(name: string, owner?: { kind: string; apiVersion: string; name: 
   return { metadata: { namespace: "ns", name, uid: name, resourceVersion: "1", ownerReferences } };
 }
 
+function generation(name: string, number: number): Identified {
+  const { metadata } = record(name);
+  return { metadata: { ...metadata, generation: number } };
+}
+
 function change(after: Identified, more: Partial<Change<Identified>> = {}): Change<Identified> {
   return { key: `ns/${after.metadata.name}`, before: undefined, after, initial: false, ...more };
 }
@@ -39,6 +44,32 @@ describe("what the queue is told of a change", () => {
     tell(change(record("new")));
     tell(change(record("b")));
     expect(await taken(queue)).toEqual(["ns/b", "ns/new", "ns/a", "ns/c"]);
+  });
+
+  it("puts what somebody asks for ahead of what follows from it", async () => {
+    const queue = newQueue();
+    const tell = enqueueSelf<Identified>(queue);
+    const old = generation("old", 1);
+    tell(change(old, { before: old }));
+    tell(change(generation("changed", 2), { before: generation("changed", 1) }));
+    expect(await taken(queue)).toEqual(["ns/changed", "ns/old"]);
+  });
+
+  it("gathers changes that come together, but lets nobody wait for what was asked for", async () => {
+    const clock = new FakeClock();
+    const queue = new WorkQueue({ name: "test", clock });
+    const child = enqueueOwner(queue, Owner, { gatherSeconds: 0.1 });
+    const own = enqueueSelf<Identified>(queue, { gatherSeconds: 0.1 });
+    const owned = record("child", { kind: "Owner", apiVersion: "kernel.test/v1", name: "first" });
+    child(change(owned));
+    await clock.advance(60);
+    child(change(owned, { before: owned }));
+    own(change(generation("asked", 1)));
+    expect(queue.depth).toBe(1);
+    expect(await queue.take()).toMatchObject({ key: "ns/asked" });
+    await clock.advance(40);
+    expect(await queue.take()).toMatchObject({ key: "ns/first" });
+    expect(queue.pending).toEqual([]);
   });
 
   it("leads from a child to the owner of the given kind, and to both when the owner changes", async () => {

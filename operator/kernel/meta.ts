@@ -20,7 +20,10 @@ export type Stored<T extends KubernetesObject> = T & {
 
 /** The least a record in a store must keep of an object. */
 export interface Identified {
-  metadata: Pick<ObjectMeta, "namespace" | "ownerReferences" | "deletionTimestamp" | "labels" | "annotations"> & {
+  metadata: Pick<
+    ObjectMeta,
+    "namespace" | "ownerReferences" | "deletionTimestamp" | "labels" | "annotations" | "generation"
+  > & {
     name: string;
     uid: string;
     resourceVersion: string;

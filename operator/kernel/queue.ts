@@ -4,6 +4,9 @@ import { Heap } from "./heap.ts";
 /** Work that nobody waits for, such as the first list after a start. */
 export const lowPriority = -100;
 
+/** What somebody has just asked for: ahead of what follows from it. */
+export const highPriority = 100;
+
 /** Node fires timers beyond 2^31 ms at once; an early alarm merely sets the next one. */
 const longestTimer = 2 ** 30;
 

@@ -57,6 +57,8 @@ export interface DeploymentReconcilerOptions {
   readonly lookup: (namespace: string) => JobLookup;
 }
 
+/** Children of a new object come first; what its status says then is already of what became of them. */
+const FIRST_STATUS_SECONDS = 0.1;
 const REFUSED_SECONDS = 15;
 const STALE_SECONDS = 0.5;
 /** So many pods are asked in one pass; the others in the next. */
@@ -82,12 +84,12 @@ export class DeploymentReconciler {
     const target = scalingTarget(key, seen);
     if (target === undefined) this.#options.autoscaler.forget(key);
     else this.#options.autoscaler.watch(target);
-    const written = await this.#options.children.write(
-      key,
-      owner,
-      [...planRollout(seen), ...planClusterAutoscaler(observed)],
-      signal,
-    );
+    const writes = [...planRollout(seen), ...planClusterAutoscaler(observed)];
+    const written = await this.#options.children.write(key, owner, writes, signal);
+    if (isNew(owner) && writes.length > 0 && written.refusal === undefined) {
+      this.#tell(owner, written.notes, context);
+      return { requeueAfterSeconds: FIRST_STATUS_SECONDS };
+    }
     const { status, notes } = deploymentStatus(seen, written.refusal);
     await this.#report(key, owner, status, [...written.notes, ...notes], context);
     if (written.stale) return { requeueAfterSeconds: STALE_SECONDS };
@@ -151,27 +153,32 @@ export class DeploymentReconciler {
     owner: Stored<DeploymentOwner>,
     status: object,
     notes: readonly Note[],
-    { signal, logger }: ReconcileContext,
+    context: ReconcileContext,
   ): Promise<void> {
-    const { client, consistency, events, informer } = this.#options;
+    const { client, consistency, informer } = this.#options;
     const { name, namespace, uid } = owner.metadata;
     if (canonicalJson(status) !== canonicalJson(owner.status)) {
       const intent = { metadata: { name, namespace, uid }, status };
-      const written = await client.applyStatus<KubernetesObject>(Kinds.ModelDeployment, intent, { signal });
+      const written = await client.applyStatus<KubernetesObject>(Kinds.ModelDeployment, intent, {
+        signal: context.signal,
+      });
       consistency.wrote(key, informer, written);
     }
+    this.#tell(owner, notes, context);
+  }
+
+  #tell(object: Stored<DeploymentOwner>, notes: readonly Note[], { logger }: ReconcileContext): void {
     for (const { type, reason, message } of notes) {
       logger.info(message, { reason });
-      events.record({
-        resource: Kinds.ModelDeployment,
-        object: owner,
-        type,
-        reason,
-        action: "Reconcile",
-        note: message,
-      });
+      const resource = Kinds.ModelDeployment;
+      this.#options.events.record({ resource, object, type, reason, action: "Reconcile", note: message });
     }
   }
+}
+
+/** Nothing has been said of it yet. */
+function isNew({ status }: DeploymentOwner): boolean {
+  return status?.conditions === undefined;
 }
 
 /** Pods of Deployments; any other with our labels was made by somebody else. */

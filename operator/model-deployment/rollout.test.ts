@@ -16,11 +16,35 @@ function served(spec: Record<string, unknown> = {}): { world: ServingWorld; firs
 }
 
 describe("a rollout", () => {
-  it("serves the first version and comes to rest", () => {
+  it("serves the first version and comes to rest, without an event for what status says", () => {
     const { world, first } = served({ scaling: { mode: "Manual", replicas: 2 } });
     expect(world.ready(first)).toBe(2);
     expect(ready(world)).toMatchObject({ status: "True", reason: "Serving" });
-    expect(world.notes.map(({ reason }) => reason)).toEqual(["RevisionCreated", "ModelLoaded"]);
+    expect(world.notes).toEqual([]);
+  });
+
+  it("needs no more than a Service, a record and a Deployment for one pod", () => {
+    const { world } = served();
+    expect(["services", "configmaps", "deployments", "poddisruptionbudgets"].map((p) => world.names(p).length)).toEqual(
+      [1, 1, 1, 0],
+    );
+  });
+
+  it("gives several pods a budget, also those that come later", () => {
+    const { world, first } = served();
+    world.change({ scaling: { mode: "Manual", replicas: 3 } });
+    world.settle();
+    expect(world.names("poddisruptionbudgets")).toEqual([first]);
+  });
+
+  it("gives an update a Service of its own, and tells of it", () => {
+    const { world, first } = served();
+    world.model("m2");
+    world.reconcile();
+    const second = world.names("deployments").find((name) => name !== first);
+    expect(world.names("services")).toContain(second);
+    world.settle();
+    expect(world.notes.map(({ reason }) => reason)).toEqual(["RevisionCreated", "Promoted", "ModelLoaded"]);
   });
 
   it("keeps the old pods until traffic has moved for some seconds", () => {
@@ -93,7 +117,7 @@ describe("a rollout", () => {
   });
 
   it("keeps as many old revisions as it is told, and removes all of the others", () => {
-    const { world } = served({ rollout: { revisionHistoryLimit: 2 } });
+    const { world } = served({ rollout: { revisionHistoryLimit: 2 }, scaling: { mode: "Manual", replicas: 2 } });
     for (const model of ["m2", "m3", "m4", "m5"]) {
       world.model(model);
       world.settle();

@@ -93,26 +93,39 @@ function revision(situation: Situation, name: string): Write[] {
   return [
     ...recordOf(situation, view, record),
     ...deployment(situation, view, record),
-    ...(view.service === undefined
-      ? [{ verb: "create", resource: Resources.Service, object: revisionService(owner, name) } as const]
-      : []),
-    ...(view.budget === undefined
-      ? [{ verb: "create", resource: PodDisruptionBudget, object: revisionBudget(owner, name) } as const]
-      : []),
+    ...ownService(situation, view),
+    ...ownBudget(situation, view),
     ...wrongPods(situation, view),
   ];
 }
 
-function recordOf({ observed }: Situation, view: RevisionView, record: Revision | undefined): Write[] {
+/** Of an update, which the Service that users call does not lead to. */
+function ownService({ observed: { owner }, stable }: Situation, view: RevisionView): Write[] {
+  if (view.service !== undefined || view.name === stable) return [];
+  return [{ verb: "create", resource: Resources.Service, object: revisionService(owner, view.name) }];
+}
+
+/** Of several pods, one at a time may be taken away; of one there is nothing to hold back. */
+function ownBudget(situation: Situation, view: RevisionView): Write[] {
+  const pods = Math.max(target(situation, view).replicas, view.deployment?.wanted ?? 0);
+  if (view.budget !== undefined || pods < 2) return [];
+  const { owner } = situation.observed;
+  return [{ verb: "create", resource: PodDisruptionBudget, object: revisionBudget(owner, view.name) }];
+}
+
+function recordOf({ observed, views }: Situation, view: RevisionView, record: Revision | undefined): Write[] {
   const { owner } = observed;
   if (record === undefined) return [];
   if (view.map === undefined) {
+    const create = { verb: "create", resource: Resources.ConfigMap, object: revisionConfigMap(owner, record) } as const;
+    // The first one is what the object itself says.
+    if (views.size === 0) return [create];
     const note: Note = {
       type: "Normal",
       reason: "RevisionCreated",
       message: `revision ${view.name} of ${record.run.model.uri}`,
     };
-    return [{ verb: "create", resource: Resources.ConfigMap, object: revisionConfigMap(owner, record), note }];
+    return [{ ...create, note }];
   }
   const digest = digestOf(view) === undefined ? firstDigest(view, observed.reports) : undefined;
   if (digest === undefined || view.revision === undefined) return [];

@@ -177,6 +177,11 @@ function currentFailure(
   return undefined;
 }
 
+/** It started at once and without trouble: its conditions tell that, and when, without an event for each new object. */
+function isFirstStart(before: ModelDeploymentStatus, status: ModelDeploymentStatus): boolean {
+  return before.engine === undefined && before.lastFailure === undefined && status.revisions?.length === 1;
+}
+
 function notes(
   before: ModelDeploymentStatus,
   status: ModelDeploymentStatus,
@@ -186,7 +191,8 @@ function notes(
   const was = (type: string) => isTrue(knownConditions(before), type);
   const is = (type: string) => isTrue(knownConditions(status), type);
   const all: Note[] = [];
-  if (is("ModelLoaded") && (!was("ModelLoaded") || before.stableRevision !== status.stableRevision)) {
+  const isLoaded = is("ModelLoaded") && (!was("ModelLoaded") || before.stableRevision !== status.stableRevision);
+  if (isLoaded && !isFirstStart(before, status)) {
     const { uri = "", digest = "not known yet" } = status.model ?? {};
     all.push({ type: "Normal", reason: "ModelLoaded", message: `${uri} is loaded, digest ${digest}` });
   }

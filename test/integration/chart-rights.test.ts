@@ -76,7 +76,7 @@ describe("with watchNamespaces, the chart", () => {
 
   it("lets its operators look after these and no others, and one of them at a time", async () => {
     await Promise.all([other.create(trainingJob("digits")), other.create(modelDeployment("served"))]);
-    await Promise.all([team.create(trainingJob("digits")), team.create(modelDeployment("served"))]);
+    await Promise.all([team.create(trainingJob("digits")), team.create(modelDeployment("served", { scaling: { replicas: 2 } }))]);
     const { run } = await team.status("trainingjobs", "digits", "has a run", (status) => status.run !== undefined);
     await team.waitChild("jobs", run ?? "");
     const { stableRevision } = await team.status(
@@ -86,7 +86,8 @@ describe("with watchNamespaces, the chart", () => {
       (status) => status.stableRevision !== undefined,
     );
     await team.waitChild("poddisruptionbudgets", stableRevision ?? "");
-    await team.waitEvent("served", "RevisionCreated");
+    await team.patch("modeldeployments", "served", { suspend: true });
+    await team.waitEvent("served", "Suspended");
     expect((await other.get("trainingjobs", "digits")).status.observedGeneration).toBe(-1);
     expect((await other.get("modeldeployments", "served")).status.observedGeneration).toBe(-1);
     expect(await names("/apis/coordination.k8s.io/v1/leases")).toContain(`${release.namespace}/modelwright-operator`);
