@@ -1,6 +1,6 @@
 /**
  * The operator under load, on a real control plane with KWOK's nodes, beside a controller made the usual way with
- * client-node. `node bench/operator.ts [--objects 1000] [--quick]`; see docs/benchmarks.md
+ * client-node. `node bench/operator.ts [--objects 1000] [--quick] [--only floor|load|size]`; see docs/benchmarks.md
  */
 import { spawnSync } from "node:child_process";
 import { readFile } from "node:fs/promises";
@@ -8,22 +8,32 @@ import { loadavg } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { type Bed, enterNetwork, startBench, type Subject } from "./operator/bed.ts";
+import { type Bed, enterNetwork, type Floor, floorOf, startBench, type Subject } from "./operator/bed.ts";
 import { Program } from "./operator/program.ts";
 import { type Row, table } from "./operator/table.ts";
 import { Work } from "./operator/work.ts";
 import { freePorts } from "../test/cluster/ports.ts";
 
 interface Size {
-  /** Objects in the burst, and in the end. */
+  /** Objects in the burst. */
   readonly objects: number;
-  readonly most: number;
+  /** Numbers of objects at which memory is read. */
+  readonly sizes: readonly number[];
   readonly idleSeconds: number;
   readonly observed: number;
 }
 
-const quick: Size = { objects: 200, most: 400, idleSeconds: 60, observed: 5 };
-const full: Size = { objects: 1000, most: 3000, idleSeconds: 300, observed: 20 };
+const quick: Size = { objects: 200, sizes: [200, 400], idleSeconds: 60, observed: 5 };
+const full: Size = { objects: 1000, sizes: [1000, 3000, 5000], idleSeconds: 300, observed: 20 };
+/** Memory by number of objects: nobody waits there for controllers that keep to Kubernetes' own pace. */
+const FAST_PACE = 200;
+/** What the processes of that many objects may take, MiB; and KServe's. */
+const MEMORY: Readonly<Record<number, { target: number; kserve: number }>> = {
+  0: { target: 90, kserve: 63 },
+  1000: { target: 110, kserve: 148 },
+  3000: { target: 140, kserve: 207 },
+  5000: { target: 170, kserve: Number.NaN },
+};
 const ONE_BY_ONE = 50;
 
 const quantile = (values: readonly number[], q: number): number =>
@@ -51,6 +61,8 @@ async function program(bed: Bed, name: string, { kubeconfig, namespace }: Subjec
           `--namespace=${namespace}`,
           "--leader-elect",
           `--lease-namespace=${namespace}`,
+          // As the chart has it: the same in a container that is started again.
+          "--identity=bench",
           `--health-port=${port}`,
         ];
   return new Program({ name, args, port, cwd: bed.folder, log: join(bed.folder, `${name}.log`), environment: {} });
@@ -70,6 +82,53 @@ async function common(work: Work, subject: Program, size: Size) {
   const memory = await subject.memory();
   say(`${subject.name}: ${JSON.stringify(burst)}, ${memory.toFixed(0)} MiB (${load()})`);
   return { empty, p50: quantile(latency, 0.5), p99: quantile(latency, 0.99), burst, memory };
+}
+
+/** How long posting the same objects takes where nothing else is done. */
+async function floors(objects: number): Promise<{ alone: Floor; followed: Floor }> {
+  const alone = await floorOf(objects, true, say);
+  say(`floor: ${JSON.stringify(alone)} (${load()})`);
+  const followed = await floorOf(objects, false, say);
+  say(`floor with controllers: ${JSON.stringify(followed)} (${load()})`);
+  return { alone, followed };
+}
+
+function floorRow(objects: number, { alone, followed }: { alone: Floor; followed: Floor }): Row {
+  return {
+    what: `floor: ${objects} objects and their ${alone.requests} children posted by a bare client, no controllers / with them`,
+    kserve: [],
+    target: [],
+    ours: [alone.seconds, followed.seconds],
+    unit: "s",
+    note: `${alone.cpu.toFixed(0)} and ${followed.cpu.toFixed(0)} processor seconds of the bed`,
+  };
+}
+
+/** Resident memory at each number of objects, in a process that saw them all come. */
+async function memory(bed: Bed, sizes: readonly number[]): Promise<Row> {
+  const ours = await program(bed, "operator", bed.ours);
+  const work = new Work(bed, bed.ours, ours);
+  try {
+    await ours.start();
+    await sleep(5000);
+    const read = [await ours.memory()];
+    for (const [index, size] of sizes.entries()) {
+      await work.burst(`size-${size}`, size - (sizes[index - 1] ?? 0));
+      await sleep(3000);
+      read.push(await ours.memory());
+      say(`operator: ${read.at(-1)?.toFixed(0)} MiB with ${size} objects, ended by itself ${ours.endings} times (${load()})`);
+    }
+    const at = [0, ...sizes].map((size) => MEMORY[size] ?? { target: Number.NaN, kserve: Number.NaN });
+    return {
+      what: `RSS at 0 / ${sizes.join(" / ")} objects`,
+      kserve: at.map(({ kserve }) => kserve),
+      target: at.map(({ target }) => target),
+      ours: read,
+      unit: "MiB",
+    };
+  } finally {
+    await ours.kill();
+  }
 }
 
 async function measure(bed: Bed, size: Size): Promise<Row[]> {
@@ -100,13 +159,7 @@ async function measure(bed: Bed, size: Size): Promise<Row[]> {
     const restart = await work.restart();
     say(`restart: ${JSON.stringify({ restart, stockRestart })}`);
     const deleted = await work.deletedWhileDown("one-000");
-    say(`${size.most - size.objects} more at once (${load()})`);
-    const more = await work.burst("more", size.most - size.objects);
-    await sleep(3000);
-    const most = await ours.memory();
-    say(
-      `operator: ${JSON.stringify(more)}, ${most.toFixed(0)} MiB, ${bed.pods.asked} answers of pods, ended by itself ${ours.endings} times (${load()})`,
-    );
+    say(`operator: ${bed.pods.asked} answers of pods, ended by itself ${ours.endings} times (${load()})`);
 
     const n = size.objects;
     const scale = n / 1000;
@@ -145,12 +198,11 @@ async function measure(bed: Bed, size: Size): Promise<Row[]> {
         note: `the stock controller in ${stockIdle.seconds.toFixed(0)} s`,
       },
       {
-        what: `RSS at 0 / ${n + ONE_BY_ONE} / ${size.most + ONE_BY_ONE} objects`,
-        // Memory does not scale: other numbers of objects have nothing to compare with.
-        kserve: [63, n === 1000 ? 148 : Number.NaN, size.most === 3000 ? 207 : Number.NaN],
-        target: [90, n === 1000 ? 110 : Number.NaN, size.most === 3000 ? 140 : Number.NaN],
-        ours: [us.empty, us.memory, most],
-        stock: [they.empty, they.memory],
+        what: `RSS after these, with ${n + ONE_BY_ONE} objects`,
+        kserve: [],
+        target: [],
+        ours: [us.memory],
+        stock: [they.memory],
         unit: "MiB",
       },
       {
@@ -207,13 +259,41 @@ async function measure(bed: Bed, size: Size): Promise<Row[]> {
   }
 }
 
+/** The parts of the bench, each on a bed of its own. */
+const PARTS = ["floor", "load", "size"] as const;
+
+async function run(parts: readonly string[], size: Size): Promise<Row[]> {
+  const rows: Row[] = [];
+  if (parts.includes("floor")) rows.push(floorRow(size.objects, await floors(size.objects)));
+  if (parts.includes("load")) {
+    const bed = await startBench((size.objects + ONE_BY_ONE) * 2, say);
+    rows.push(...(await measure(bed, size).finally(() => bed.stop())));
+  }
+  if (parts.includes("size")) {
+    const bed = await startBench(size.sizes.at(-1) ?? 0, say, FAST_PACE);
+    rows.push(await memory(bed, size.sizes).finally(() => bed.stop()));
+  }
+  return rows;
+}
+
 const { values } = parseArgs({
-  options: { objects: { type: "string" }, quick: { type: "boolean" }, inside: { type: "boolean" } },
+  options: {
+    objects: { type: "string" },
+    only: { type: "string", multiple: true },
+    quick: { type: "boolean" },
+    inside: { type: "boolean" },
+  },
 });
 const base = values.quick ? quick : full;
 const objects = Number(values.objects ?? base.objects);
+const parts = values.only ?? PARTS;
 if (!Number.isInteger(objects) || objects < 1) {
   console.error(`--objects ${values.objects ?? ""} is no number of objects; give 1 or more`);
+  process.exit(64);
+}
+const strange = parts.find((part) => !(PARTS as readonly string[]).includes(part));
+if (strange !== undefined) {
+  console.error(`--only ${strange} is none of ${PARTS.join(", ")}`);
   process.exit(64);
 }
 if (!values.inside) {
@@ -227,10 +307,5 @@ if (!values.inside) {
 }
 await enterNetwork();
 const started = performance.now();
-const bed = await startBench(Math.max(base.most, objects) * 2, say);
-try {
-  const rows = await measure(bed, { ...base, objects, most: Math.max(base.most, objects * 2) });
-  console.log(`\n${table(rows)}\n\n${((performance.now() - started) / 1000).toFixed(0)} s, ${load()}`);
-} finally {
-  await bed.stop();
-}
+const rows = await run(parts, { ...base, objects });
+console.log(`\n${table(rows)}\n\n${((performance.now() - started) / 1000).toFixed(0)} s, ${load()}`);

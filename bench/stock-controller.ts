@@ -13,7 +13,6 @@ import {
   KubeConfig,
   type KubernetesObject,
   makeInformer,
-  PolicyV1Api,
   type V1Deployment,
 } from "@kubernetes/client-node";
 
@@ -27,7 +26,6 @@ const config = new KubeConfig();
 config.loadFromFile(kubeconfig);
 const core = config.makeApiClient(CoreV1Api);
 const apps = config.makeApiClient(AppsV1Api);
-const policy = config.makeApiClient(PolicyV1Api);
 const custom = config.makeApiClient(CustomObjectsApi);
 
 const kind = { group: "modelwright.dev", version: "v1alpha1", namespace, plural: "modeldeployments" };
@@ -76,13 +74,6 @@ async function reconcile(owner: ModelDeployment): Promise<void> {
       spec: { replicas: scaling.replicas, selector: { matchLabels: { [label]: name } }, template },
     };
     await apps.createNamespacedDeployment({ namespace, body });
-  }
-  if (await missing(() => core.readNamespacedService({ name: revision, namespace }))) {
-    await core.createNamespacedService({ namespace, body: { metadata: metadata(revision), spec: service } });
-  }
-  if (await missing(() => policy.readNamespacedPodDisruptionBudget({ name: revision, namespace }))) {
-    const spec = { maxUnavailable: 1, selector: { matchLabels: { [label]: name } } };
-    await policy.createNamespacedPodDisruptionBudget({ namespace, body: { metadata: metadata(revision), spec } });
   }
   const readyReplicas = deployments.get(revision, namespace)?.status?.readyReplicas ?? 0;
   if (owner.status?.observedGeneration === generation && owner.status.readyReplicas === readyReplicas) return;

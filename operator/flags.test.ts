@@ -14,6 +14,11 @@ describe("the operator's flags", () => {
     });
   });
 
+  it("take the name of the process from where it runs", () => {
+    expect(read("--identity=operator-0.6c1f").identity).toBe("operator-0.6c1f");
+    expect(read().identity).toBeUndefined();
+  });
+
   it("set the defaults of generated pods, each as often as needed", () => {
     const { config } = read(
       "--request=cpu=1",

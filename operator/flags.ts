@@ -9,6 +9,8 @@ export interface Flags {
   readonly namespaces: readonly string[];
   readonly leaderElect: boolean;
   readonly leaseNamespace: string | undefined;
+  /** Name as which the lease is held; undefined: one that no other process has or will have. */
+  readonly identity: string | undefined;
   readonly healthPort: number;
   readonly kubeconfig: string | undefined;
   readonly context: string | undefined;
@@ -31,6 +33,8 @@ export const USAGE = `Usage: node operator/main.ts --runtime-image IMAGE [option
   --architecture NAME        architecture of nodes that pods may run on, such as amd64; may be repeated; default: any
   --image-pull-secret NAME   Secret in the pod's namespace, for pods that do not name one; may be repeated
   --leader-elect             let one of several operators work (MODELWRIGHT_LEADER_ELECT=true)
+  --identity NAME            as which the lease is held, such as a pod's name and uid: a process that was started again under
+                             it goes on at once, so no two may run with the same; default: a new one for each process
   --lease-namespace NAME     where the lease is; default: the operator's own namespace
   --health-port PORT         /livez, /readyz and /metrics; default 8081
   --kubeconfig FILE          default: KUBECONFIG, the pod's service account, ~/.kube/config
@@ -65,6 +69,7 @@ export function readFlags(args: readonly string[], environment: Readonly<Record<
     namespaces: values.namespace ?? fromEnvironment,
     leaderElect: values["leader-elect"] ?? environment["MODELWRIGHT_LEADER_ELECT"] === "true",
     leaseNamespace: values["lease-namespace"],
+    identity: values.identity,
     healthPort: port(values["health-port"] ?? "8081"),
     kubeconfig: values.kubeconfig,
     context: values.context,
@@ -87,6 +92,7 @@ function parse(args: readonly string[]) {
         "image-pull-secret": { type: "string", multiple: true },
         "leader-elect": { type: "boolean" },
         "lease-namespace": { type: "string" },
+        identity: { type: "string" },
         "health-port": { type: "string" },
         kubeconfig: { type: "string" },
         context: { type: "string" },

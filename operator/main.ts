@@ -48,7 +48,7 @@ async function main(): Promise<number> {
     client: leaseClient,
     namespace: flags.leaseNamespace ?? connection.namespace,
     name: NAME,
-    identity: `${instance}-${crypto.randomUUID().slice(0, 8)}`,
+    identity: flags.identity ?? `${instance}-${crypto.randomUUID().slice(0, 8)}`,
     clock: systemClock,
     logger,
     observer: metrics.leader,

@@ -45,7 +45,7 @@ export class Work {
   }
 
   /** Waits until the controller asks for nothing any more, or for so long; milliseconds. */
-  async settled(since: number, within = 180_000): Promise<void> {
+  async settled(since: number, within = 900_000): Promise<void> {
     while (Date.now() - since < within) {
       const last = (await this.#asked(since)).filter(isWork).at(-1)?.answered ?? since;
       if (Date.now() - last >= QUIET) return;
@@ -56,13 +56,13 @@ export class Work {
     );
   }
 
-  /** Objects one after the other: milliseconds from an object's arrival to the last answer for its Deployment and Services. */
+  /** Objects one after the other: milliseconds from an object's arrival to the last answer for its Deployment and Service. */
   async oneByOne(count: number): Promise<number[]> {
     const since = Date.now();
     const names = Array.from({ length: count }, (_, index) => `one-${String(index).padStart(3, "0")}`);
     for (const name of names) {
       await this.#api.post(this.#path, manifest(name));
-      await until(`${name} has its children`, async () => (await this.#written(name, since)).length === 3, {
+      await until(`${name} has its children`, async () => (await this.#written(name, since)).length === 2, {
         every: 30,
       });
       await sleep(50);

@@ -126,6 +126,15 @@ describe("leader election", () => {
     expect(server.lease?.spec).toMatchObject({ holderIdentity: "two", leaseTransitions: 1 });
   });
 
+  it("goes on at once in a process that was started again under the holder's name", async () => {
+    const clock = new FakeClock();
+    const server = new LeaseServer();
+    await candidate(clock, server.client(), "pod-1.uid-1").acquire(never);
+    const again = candidate(clock, server.client(), "pod-1.uid-1");
+    expect(await again.acquire(never)).toBe(true);
+    expect(server.lease?.spec).toMatchObject({ holderIdentity: "pod-1.uid-1", leaseTransitions: 0 });
+  });
+
   it("leaves the lease to a leader that renews it, though its clock stands still", async () => {
     const clock = new FakeClock();
     const server = new LeaseServer();

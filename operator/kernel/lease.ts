@@ -17,7 +17,10 @@ export interface LeaderElectionOptions {
   readonly client: Pick<Client, "find" | "create" | "replace" | "watch">;
   readonly namespace: string;
   readonly name: string;
-  /** Unique among the candidates, also after a restart. */
+  /**
+   * Unique among the candidates that may live at the same time. One that holds the lease takes it up again at once, such as
+   * a container that was started again in its pod; where a former process may still live, give each a new one.
+   */
   readonly identity: string;
   /** How long others wait after the last renewal they saw; default 4. */
   readonly leaseSeconds?: number | undefined;

@@ -35,10 +35,10 @@ afterEach(async () => {
   await Promise.all(replicas.map(({ process }) => end(process, "SIGKILL")));
 });
 
-function start(port: number): ChildProcess {
+function start(port: number, ...more: string[]): ChildProcess {
   const flags = ["--runtime-image", IMAGE, "--kubeconfig", server.kubeconfig, "--health-port", String(port)];
   const election = ["--leader-elect", "--lease-namespace", space.namespace, "--namespace", space.namespace];
-  return spawn(process.execPath, [main, ...flags, ...election], { stdio: "ignore" });
+  return spawn(process.execPath, [main, ...flags, ...election, ...more], { stdio: "ignore" });
 }
 
 /** Ends a process and resolves with its exit code. */
@@ -104,5 +104,22 @@ describe("of two operators", () => {
     expect((performance.now() - started) / 1000).toBeLessThan(2);
     expect(await leads(standby)).toBe(true);
     expect(code).toBe(0);
+  }, 60_000);
+});
+
+describe("an operator alone", () => {
+  it("goes on when its container is started again, without waiting for its own lease to end", async () => {
+    for (const { process } of replicas) await end(process, "SIGTERM");
+    const [port = 0] = await freePorts(1);
+    const first = start(port, "--identity=pod-1.uid-1");
+    const second = { port, process: first };
+    replicas = [second];
+    await until("it leads", async () => leads(second), often);
+    await end(first, "SIGKILL");
+    const again = { port, process: start(port, "--identity=pod-1.uid-1") };
+    replicas = [again];
+    await until("it is ready", () => read(again, "/readyz"), often);
+    // Anybody else would have to see the lease unchanged for four seconds.
+    await until("it leads", async () => leads(again), { within: 3000, every: 10 });
   }, 60_000);
 });
