@@ -116,7 +116,9 @@ async function memory(bed: Bed, sizes: readonly number[]): Promise<Row> {
       await work.burst(`size-${size}`, size - (sizes[index - 1] ?? 0));
       await sleep(3000);
       read.push(await ours.memory());
-      say(`operator: ${read.at(-1)?.toFixed(0)} MiB with ${size} objects, ended by itself ${ours.endings} times (${load()})`);
+      say(
+        `operator: ${read.at(-1)?.toFixed(0)} MiB with ${size} objects, ended by itself ${ours.endings} times (${load()})`,
+      );
     }
     const at = [0, ...sizes].map((size) => MEMORY[size] ?? { target: Number.NaN, kserve: Number.NaN });
     return {

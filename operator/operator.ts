@@ -190,7 +190,9 @@ export function createOperator(options: OperatorOptions): Operator {
   children.poddisruptionbudgets.onChange(toDeployment);
   children.horizontalpodautoscalers.onChange(toDeployment);
 
-  children.pods.onChange(enqueueMapped(queues.trainingjob, ({ metadata }) => labelKey(metadata, LABELS.trainingJob), GATHER));
+  children.pods.onChange(
+    enqueueMapped(queues.trainingjob, ({ metadata }) => labelKey(metadata, LABELS.trainingJob), GATHER),
+  );
   children.pods.onChange(
     enqueueMapped(queues.optimizationjob, ({ metadata }) => labelKey(metadata, LABELS.optimizationJob), GATHER),
   );

@@ -7,10 +7,9 @@ import { Agent, request } from "node:https";
 import { text } from "node:stream/consumers";
 import { loadConnection } from "../../operator/kernel/kube-config.ts";
 import { pathOf } from "../../operator/kernel/resource.ts";
-import { situation } from "../../operator/model-deployment/observed.ts";
 import type { DeploymentOwner } from "../../operator/model-deployment/revision.ts";
 import { planRollout } from "../../operator/model-deployment/rollout.ts";
-import { resolveModel } from "../../operator/model-reference.ts";
+import { ServingWorld } from "../../operator/testing/serving-world.ts";
 import { deploymentsPath, manifest } from "./manifests.ts";
 
 /** As many as reconciles of the operator run at a time. */
@@ -34,18 +33,9 @@ async function post(path: string, object: unknown): Promise<string> {
 
 /** What the operator writes when it sees the object for the first time. */
 function children(owner: DeploymentOwner) {
-  const nothing = { configMaps: [], deployments: [], services: [], budgets: [], slices: [], pods: [] };
-  const writes = planRollout(
-    situation({
-      ...nothing,
-      owner,
-      resolution: resolveModel(owner.spec.model, owner, () => undefined),
-      config: { runtimeImage: "registry.example/modelwright/runtime:1", requests: { cpu: "100m", memory: "256Mi" } },
-      now: Date.now(),
-      reports: new Map(),
-    }),
-  );
-  return writes.flatMap((write) => (write.verb === "create" ? [write] : []));
+  const world = new ServingWorld();
+  world.owner = owner;
+  return planRollout(world.see()).flatMap((write) => (write.verb === "create" ? [write] : []));
 }
 
 let requests = 0;

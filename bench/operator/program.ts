@@ -95,7 +95,8 @@ export class Program {
   async loopDelay(): Promise<{ p99: number; max: number }> {
     const { body } = await request(`http://127.0.0.1:${this.#options.port}/metrics`);
     const text = await body.text();
-    const value = (name: string) => Number(new RegExp(`^${name} (\\S+)$`, "m").exec(text)?.[1]) * 1000 - DELAY_RESOLUTION;
+    const value = (name: string) =>
+      Number(new RegExp(`^${name} (\\S+)$`, "m").exec(text)?.[1]) * 1000 - DELAY_RESOLUTION;
     return { p99: value("nodejs_eventloop_lag_p99_seconds"), max: value("nodejs_eventloop_lag_max_seconds") };
   }
 }
