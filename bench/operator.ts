@@ -269,11 +269,19 @@ async function run(parts: readonly string[], size: Size): Promise<Row[]> {
   if (parts.includes("floor")) rows.push(floorRow(size.objects, await floors(size.objects)));
   if (parts.includes("load")) {
     const bed = await startBench((size.objects + ONE_BY_ONE) * 2, say);
-    rows.push(...(await measure(bed, size).finally(() => bed.stop())));
+    try {
+      rows.push(...(await measure(bed, size)));
+    } finally {
+      await bed.stop();
+    }
   }
   if (parts.includes("size")) {
     const bed = await startBench(size.sizes.at(-1) ?? 0, say, FAST_PACE);
-    rows.push(await memory(bed, size.sizes).finally(() => bed.stop()));
+    try {
+      rows.push(await memory(bed, size.sizes));
+    } finally {
+      await bed.stop();
+    }
   }
   return rows;
 }

@@ -108,7 +108,7 @@ export async function floorOf(objects: number, alone: boolean, log: (line: strin
     const kwok = alone ? undefined : await startNodes(server, objects);
     try {
       const { kubeconfig, namespace } = await subject(server, "floor");
-      const program = join(ROOT, "bench/operator/floor.ts");
+      const program = join(ROOT, "bench/floor.ts");
       const before = await processorSecondsHere();
       const said = await command(process.execPath, [program, kubeconfig, namespace, String(objects)]);
       const { seconds, requests, client } = JSON.parse(said) as { seconds: number; requests: number; client: number };

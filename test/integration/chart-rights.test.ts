@@ -76,7 +76,10 @@ describe("with watchNamespaces, the chart", () => {
 
   it("lets its operators look after these and no others, and one of them at a time", async () => {
     await Promise.all([other.create(trainingJob("digits")), other.create(modelDeployment("served"))]);
-    await Promise.all([team.create(trainingJob("digits")), team.create(modelDeployment("served", { scaling: { replicas: 2 } }))]);
+    await Promise.all([
+      team.create(trainingJob("digits")),
+      team.create(modelDeployment("served", { scaling: { replicas: 2 } })),
+    ]);
     const { run } = await team.status("trainingjobs", "digits", "has a run", (status) => status.run !== undefined);
     await team.waitChild("jobs", run ?? "");
     const { stableRevision } = await team.status(

@@ -1,16 +1,16 @@
 /**
  * The least that must be done for many ModelDeployments: each is posted, and then its children, with nothing but Node's
- * own HTTP client. No informer, no status, no answer looked at. `node bench/operator/floor.ts KUBECONFIG NAMESPACE COUNT`
+ * own HTTP client. No informer, no status, no answer looked at. `node bench/floor.ts KUBECONFIG NAMESPACE COUNT`
  */
 import { once } from "node:events";
 import { Agent, request } from "node:https";
 import { text } from "node:stream/consumers";
-import { loadConnection } from "../../operator/kernel/kube-config.ts";
-import { pathOf } from "../../operator/kernel/resource.ts";
-import type { DeploymentOwner } from "../../operator/model-deployment/revision.ts";
-import { planRollout } from "../../operator/model-deployment/rollout.ts";
-import { ServingWorld } from "../../operator/testing/serving-world.ts";
-import { deploymentsPath, manifest } from "./manifests.ts";
+import { loadConnection } from "../operator/kernel/kube-config.ts";
+import { pathOf } from "../operator/kernel/resource.ts";
+import type { DeploymentOwner } from "../operator/model-deployment/revision.ts";
+import { planRollout } from "../operator/model-deployment/rollout.ts";
+import { ServingWorld } from "../operator/testing/serving-world.ts";
+import { deploymentsPath, manifest } from "./operator/manifests.ts";
 
 /** As many as reconciles of the operator run at a time. */
 const CONNECTIONS = 32;
