@@ -1,6 +1,6 @@
-/** Layers, losses and optimizers by their Keras names, as a manifest declares them. */
+/** Layers and preprocessing by their Keras names, as a manifest declares them. */
 import { z } from "zod";
-import { oneOf, withRule } from "./schema.ts";
+import { oneOf } from "./schema.ts";
 
 const Activation = z
   .enum(["linear", "relu", "relu6", "elu", "selu", "sigmoid", "hardSigmoid", "softplus", "softsign", "tanh", "softmax"])
@@ -72,50 +72,7 @@ export const PreprocessingStep = oneOf(
   "One step before the model. Steps on features become the model's first layers, so serving applies the same",
 );
 
-export const Loss = z.enum([
-  "sparseCategoricalCrossentropy",
-  "categoricalCrossentropy",
-  "binaryCrossentropy",
-  "meanSquaredError",
-  "meanAbsoluteError",
-]);
-
-const LearningRate = (value: number) => z.number().gt(0).lte(10).default(value).meta({ description: "Step size" });
-
-const Sgd = withRule(
-  z.strictObject({
-    learningRate: LearningRate(0.01),
-    momentum: z.number().min(0).lt(1).default(0).meta({ description: "Momentum" }),
-    nesterov: z
-      .boolean()
-      .default(false)
-      .meta({ description: "Nesterov's form of momentum: the step is taken from where the momentum leads" }),
-  }),
-  {
-    rule: "!self.nesterov || self.momentum > 0.0",
-    message: "nesterov needs momentum above 0; set it, or remove nesterov",
-    fieldPath: ".nesterov",
-    holds: ({ momentum, nesterov }) => !nesterov || momentum > 0,
-  },
-);
-
-export const Optimizer = oneOf(
-  {
-    sgd: Sgd,
-    adam: z.strictObject({
-      learningRate: LearningRate(0.001),
-      beta1: z.number().min(0).lt(1).default(0.9).meta({ description: "Decay of the first moment" }),
-      beta2: z.number().min(0).lt(1).default(0.999).meta({ description: "Decay of the second moment" }),
-      epsilon: z.number().gt(0).lte(1).default(1e-7).meta({ description: "Keeps the division finite" }),
-    }),
-  },
-  "The optimizer, by its Keras name",
-);
-
-export const Metric = z.enum(["accuracy", "meanSquaredError", "meanAbsoluteError"]);
-
 export type Layer = z.output<typeof Layer>;
 export type PreprocessingStep = z.output<typeof PreprocessingStep>;
-export type Loss = z.output<typeof Loss>;
-export type Optimizer = z.output<typeof Optimizer>;
-export type Metric = z.output<typeof Metric>;
+export type { Loss, Metric } from "./objective.ts";
+export type { Optimizer } from "./optimizer.ts";

@@ -14,8 +14,23 @@ import {
 } from "./common.ts";
 import { DataSource, Validation } from "./dataset.ts";
 import { type Crd, type Resource } from "./kind.ts";
-import { Layer, Loss, Metric, Optimizer, PreprocessingStep } from "./model.ts";
+import { Layer, PreprocessingStep } from "./model.ts";
+import { Loss, LossOptions, lossRules, Metric } from "./objective.ts";
+import { Callbacks, updateRules, updateShape } from "./optimizer.ts";
 import { withRule } from "./schema.ts";
+
+const CLASS = "^[0-9]{1,5}$";
+
+const ClassWeights = withRule(
+  z
+    .record(z.string(), z.number().min(0))
+    .meta({ description: "Weight of each class in the loss, by its number; 1 where absent", maxProperties: 100 }),
+  {
+    rule: `self.all(key, size(key) <= 5 && key.matches('${CLASS}'))`,
+    message: 'classes are named by their numbers, such as "3"',
+    holds: (weights) => Object.keys(weights).every((key) => new RegExp(CLASS).test(key)),
+  },
+);
 
 /** What a run depends on: a change of any of it makes another artefact. */
 export const trainingShape = {
@@ -37,7 +52,10 @@ export const trainingShape = {
     })
     .meta({ description: "The model" }),
   loss: Loss.meta({ description: "What training minimizes" }),
-  optimizer: Optimizer,
+  lossOptions: LossOptions.optional(),
+  ...updateShape,
+  classWeights: ClassWeights.optional(),
+  callbacks: Callbacks.prefault({}),
   metrics: z.array(Metric).max(8).default([]).meta({ description: "What is reported besides the loss" }),
   epochs: z.int().min(1).max(100000).meta({ description: "How often training sees all examples" }),
   batchSize: z.int().min(1).max(65536).default(32).meta({ description: "Examples in a step" }),
@@ -106,18 +124,19 @@ export const jobShape = {
   }),
 };
 
-const Spec = withRule(
-  z
-    .strictObject({ ...trainingShape, output: Output, checkpoint: Checkpoint.prefault({}), ...jobShape })
-    .meta({ description: "The training" }),
-  {
-    rule: "self.loss != 'categoricalCrossentropy' || (has(self.preprocessing) && self.preprocessing.exists(step, has(step.oneHot)))",
-    message:
-      "loss categoricalCrossentropy needs one-hot labels: add {oneHot: {classes: …}} to preprocessing, or use sparseCategoricalCrossentropy",
-    fieldPath: ".loss",
-    holds: (spec) => spec.loss !== "categoricalCrossentropy" || spec.preprocessing.some((step) => "oneHot" in step),
-  },
-);
+const Declared = z
+  .strictObject({ ...trainingShape, output: Output, checkpoint: Checkpoint.prefault({}), ...jobShape })
+  .meta({ description: "The training" });
+
+const Checked = [...lossRules, ...updateRules].reduce((schema, rule) => withRule(schema, rule), Declared);
+
+const Spec = withRule(Checked, {
+  rule: "self.loss != 'categoricalCrossentropy' || (has(self.preprocessing) && self.preprocessing.exists(step, has(step.oneHot)))",
+  message:
+    "loss categoricalCrossentropy needs one-hot labels: add {oneHot: {classes: …}} to preprocessing, or use sparseCategoricalCrossentropy",
+  fieldPath: ".loss",
+  holds: (spec) => spec.loss !== "categoricalCrossentropy" || spec.preprocessing.some((step) => "oneHot" in step),
+});
 
 /** States of a job, in the order in which they pass. */
 export const JobState = z.enum([

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { Energy, Privacy } from "../accounts.ts";
 import { Digest } from "../common.ts";
-import { Loss, Metric } from "../model.ts";
+import { Loss, LossOptions, Metric } from "../objective.ts";
 import { digestOf } from "./canonical.ts";
 
 /** Datatypes by their names in the Open Inference Protocol. */
@@ -48,6 +48,7 @@ export const ArtefactManifest = z.strictObject({
   training: z
     .strictObject({
       loss: Loss,
+      lossOptions: LossOptions.optional(),
       metrics: z.array(Metric),
       /** Number of classes of one-hot labels; absent: labels are used as they are. */
       oneHotClasses: z.int().optional(),

@@ -13,7 +13,7 @@ import {
 } from "../formats/tfjs-layers.ts";
 import { trainLoop } from "../training/loop.ts";
 import type { Objective } from "../training/objective.ts";
-import { opByOpStep } from "../training/train-step.ts";
+import { opByOpStep } from "../training/op-by-op-step.ts";
 import { analyse } from "./channels/analysis.ts";
 import { removeChannels } from "./channels/removal.ts";
 import { leastImportant } from "./channels/selection.ts";

@@ -15,10 +15,11 @@ export class Averages {
     this.#count = count;
   }
 
+  /** A batch without values counts for nothing. */
   add(values: Readonly<Record<string, number>>, count: number): void {
-    for (const [name, value] of Object.entries(values)) {
-      this.#sums.set(name, (this.#sums.get(name) ?? 0) + value * count);
-    }
+    const entries = Object.entries(values);
+    if (entries.length === 0) return;
+    for (const [name, value] of entries) this.#sums.set(name, (this.#sums.get(name) ?? 0) + value * count);
     this.#count += count;
   }
 

@@ -1,7 +1,5 @@
-/** A model whose layers follow one another, computed layer by layer, so that dropout can be seeded for each step. */
-import type { LayersModel, Tensor, Tensor2D, layers } from "@tensorflow/tfjs";
-import { derivedSeed } from "../data/random.ts";
-import type { Tf } from "../engine/backend.ts";
+/** A model whose layers follow one another. */
+import type { LayersModel, layers } from "@tensorflow/tfjs";
 import { Failure } from "../failure.ts";
 
 type TfLayer = layers.Layer;
@@ -19,31 +17,8 @@ export function chainOf(model: LayersModel): TfLayer[] {
     if (others.length === 0 && follows) continue;
     throw new Failure(
       "ModelUnsupported",
-      `Layer ${layer.name} does not follow one other layer; only models whose layers form a chain can be trained here`,
+      `Layer ${layer.name} does not follow one other layer; only models whose layers form a chain can be taken apart`,
     );
   }
   return chain;
-}
-
-/** What dropout depends on, in training. */
-export interface DropoutSeed {
-  seed: number;
-  step: number;
-}
-
-/** tfjs' own Dropout draws either without a seed, or the same mask in each step. */
-function dropout(tf: Tf, layer: TfLayer, input: Tensor, { seed, step }: DropoutSeed, position: number): Tensor {
-  const rate = layer.getConfig()["rate"];
-  return typeof rate === "number" && rate > 0
-    ? tf.dropout(input, rate, undefined, derivedSeed(seed, "dropout", position, step))
-    : input;
-}
-
-/** Computes the chain; with `training`, dropout drops. The result is of shape [batch, size]. */
-export function forward(tf: Tf, chain: readonly TfLayer[], input: Tensor, training?: DropoutSeed): Tensor2D {
-  const output = chain.reduce<Tensor>((tensor, layer, position) => {
-    if (layer.getClassName() !== "Dropout") return layer.apply(tensor) as Tensor;
-    return training === undefined ? tensor : dropout(tf, layer, tensor, training, position);
-  }, input);
-  return output as Tensor2D;
 }

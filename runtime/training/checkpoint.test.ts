@@ -4,17 +4,19 @@ import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { LayersModel } from "@tensorflow/tfjs";
-import { Layer, type Optimizer } from "../../crds/model.ts";
+import { Layer } from "../../crds/model.ts";
+import { Callbacks, Optimizer, type Update } from "../../crds/optimizer.ts";
 import { Checkpoint } from "../../crds/training-job.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { Random } from "../data/random.ts";
 import { type Tf, openBackend } from "../engine/backend.ts";
 import { CheckpointStore, checkpointFolder } from "../store/checkpoint-store.ts";
+import { BestWeights, together } from "./best-weights.ts";
 import { type CheckpointOptions, Checkpoints, isDue } from "./checkpoint.ts";
 import { type ModelDeclaration, buildModel, objectiveOf } from "./layers.ts";
 import { type LoopState, trainLoop } from "./loop.ts";
 import { type Position, START } from "./position.ts";
-import { opByOpStep } from "./train-step.ts";
+import { opByOpStep } from "./op-by-op-step.ts";
 
 const SEED = 3;
 
@@ -33,6 +35,15 @@ const declared: ModelDeclaration = {
 
 const ADAM: Optimizer = { adam: { learningRate: 0.02, beta1: 0.9, beta2: 0.999, epsilon: 1e-7 } };
 const MOMENTUM: Optimizer = { sgd: { learningRate: 0.05, momentum: 0.9, nesterov: true } };
+
+const SCHEDULE: Omit<Update, "optimizer"> = {
+  learningRateSchedule: { exponentialDecay: { decaySteps: 5, decayRate: 0.5, staircase: false } },
+};
+/** The rate falls after the first epoch, and the best weights are not the last. */
+const ACTING = Callbacks.parse({
+  earlyStopping: { monitor: "val_loss", patience: 5, baseline: -1 },
+  reduceLearningRateOnPlateau: { monitor: "val_loss", patience: 1, minDelta: 10, factor: 0.5 },
+});
 
 function points(count: number, seed: number): Dataset {
   const random = new Random(seed);
@@ -70,6 +81,9 @@ it.each<[string, object, number[]]>([
 
 const weightsOf = (model: LayersModel) => model.getWeights().map((weight) => Array.from(weight.dataSync()));
 
+/** What depends on the process. */
+const PACE = { etaSeconds: 0, throughput: 0 };
+
 class Stopped extends Error {}
 
 describe.each(["TensorFlow", "Wasm"] as const)("On %s", (engine) => {
@@ -81,6 +95,8 @@ describe.each(["TensorFlow", "Wasm"] as const)("On %s", (engine) => {
 
   interface Attempt {
     optimizer?: Optimizer;
+    update?: Omit<Update, "optimizer">;
+    callbacks?: Callbacks;
     /** Ends the process at this position. */
     stopAt?: number;
     options?: Partial<CheckpointOptions>;
@@ -88,10 +104,11 @@ describe.each(["TensorFlow", "Wasm"] as const)("On %s", (engine) => {
   }
 
   /** One process of the run: goes on from what is saved, and is stopped or comes to the end. */
-  async function attempt({ optimizer = ADAM, stopAt, options = {}, policy = {} }: Attempt) {
+  async function attempt({ optimizer = ADAM, update = {}, callbacks, stopAt, options = {}, policy = {} }: Attempt) {
     const model = buildModel(tf, declared, [2], SEED);
     const objective = objectiveOf(declared);
-    const step = opByOpStep(tf, { model, objective, optimizer, seed: SEED });
+    const step = opByOpStep(tf, { ...update, model, objective, optimizer, seed: SEED });
+    const best = new BestWeights(tf, model);
     const warnings: string[] = [];
     const checkpoints = new Checkpoints({
       store: await CheckpointStore.open(dir),
@@ -99,7 +116,7 @@ describe.each(["TensorFlow", "Wasm"] as const)("On %s", (engine) => {
       specHash: "spec",
       dataset: "data",
       software: { engine },
-      step,
+      memory: together(step, best),
       now: () => new Date(0),
       onSaved: () => undefined,
       warn: (message) => warnings.push(message),
@@ -119,8 +136,11 @@ describe.each(["TensorFlow", "Wasm"] as const)("On %s", (engine) => {
         epochs: 3,
         batchSize: 12,
         seed: SEED,
+        callbacks,
+        best,
         from: saved?.position,
         clock: () => (now += 500),
+        now: () => 0,
         onState: (state) => states.push(state),
         onPosition: async (position) => {
           positions += 1;
@@ -139,22 +159,26 @@ describe.each(["TensorFlow", "Wasm"] as const)("On %s", (engine) => {
     return { saved, states, positions, warnings, weights };
   }
 
-  it.each([
-    ["adam", ADAM],
-    ["sgd with momentum", MOMENTUM],
-    ["sgd", { sgd: { learningRate: 0.05, momentum: 0, nesterov: false } } satisfies Optimizer],
-  ])("a training with %s that is stopped anywhere ends with the very weights and metrics", async (_, optimizer) => {
-    const whole = await attempt({ optimizer });
+  it.each<[string, Omit<Attempt, "stopAt">]>([
+    ["adam", { optimizer: ADAM }],
+    ["sgd with momentum", { optimizer: MOMENTUM }],
+    ["sgd", { optimizer: Optimizer.parse({ sgd: {} }) }],
+    ["centered rmsprop with momentum", { optimizer: Optimizer.parse({ rmsprop: { centered: true, momentum: 0.5 } }) }],
+    ["nadam and a schedule", { optimizer: Optimizer.parse({ nadam: {} }), update: SCHEDULE }],
+    ["averages of sums of gradients", { update: { gradientAccumulation: 3, movingAverage: { decay: 0.8 } } }],
+    ["callbacks that act", { callbacks: ACTING, update: { movingAverage: { decay: 0.8 } } }],
+  ])("a training with %s that is stopped anywhere ends with the very weights and metrics", async (_, training) => {
+    const whole = await attempt(training);
     const positions = 3 * (4 + 1);
     expect(whole.positions).toBe(positions);
     for (let stopAt = 1; stopAt < positions; stopAt += 1) {
       await rm(checkpointFolder(dir), { recursive: true });
-      const first = await attempt({ optimizer, stopAt });
-      const second = await attempt({ optimizer });
+      const first = await attempt({ ...training, stopAt });
+      const second = await attempt(training);
       expect(first.positions + second.positions).toBe(positions);
       expect({ stopAt, weights: second.weights }).toEqual({ stopAt, weights: whole.weights });
       const [last, expected] = [second.states.at(-1), whole.states.at(-1)];
-      expect({ ...last, etaSeconds: 0 }).toEqual({ ...expected, etaSeconds: 0 });
+      expect({ ...last, ...PACE }).toEqual({ ...expected, ...PACE });
     }
   });
 
@@ -171,7 +195,7 @@ describe.each(["TensorFlow", "Wasm"] as const)("On %s", (engine) => {
     const again = await attempt({});
     expect(again.positions).toBe(0);
     expect(again.weights).toEqual(whole.weights);
-    expect(again.states).toEqual([{ ...whole.states.at(-1), etaSeconds: 0 }]);
+    expect(again.states).toEqual([{ ...whole.states.at(-1), ...PACE }]);
   });
 
   it("a damaged state is passed over for the one before it, with the same end", async () => {

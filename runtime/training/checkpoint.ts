@@ -5,7 +5,6 @@ import type { Checkpoint as Policy } from "../../crds/training-job.ts";
 import { Failure, systemCode } from "../failure.ts";
 import type { CheckpointStore, StoredCheckpoint } from "../store/checkpoint-store.ts";
 import { Position } from "./position.ts";
-import type { TrainStep } from "./train-step.ts";
 
 const Header = z.strictObject({
   specHash: z.string(),
@@ -26,6 +25,13 @@ export interface Saved {
   savedAt: string;
 }
 
+/** What a training depends on besides its position. */
+export interface Memory {
+  read(): Float32Array[];
+  /** Throws RangeError when it was another training's. */
+  write(values: readonly Float32Array[]): void;
+}
+
 export interface CheckpointOptions {
   store: CheckpointStore;
   policy: Policy;
@@ -33,7 +39,8 @@ export interface CheckpointOptions {
   dataset: string;
   /** Programs, threads and device that compute. */
   software: Record<string, string>;
-  step: TrainStep;
+  /** What is saved. */
+  memory: Memory;
   now: () => Date;
   onSaved: (saved: Saved) => void;
   warn: (message: string) => void;
@@ -85,13 +92,13 @@ export class Checkpoints {
 
   /** Saves where the training is now. A volume that cannot take it is no reason to end the training. */
   async save(): Promise<void> {
-    const { store, policy, specHash, dataset, step, now, onSaved, warn } = this.#options;
+    const { store, policy, specHash, dataset, memory, now, onSaved, warn } = this.#options;
     const position = this.#at;
     if (position === undefined || samePlace(this.#saved, position)) return;
     const savedAt = now().toISOString();
     const header: Header = { specHash, dataset, position, savedAt, computedBy: this.#computedBy };
     try {
-      await store.save(position.step, header, step.read(), policy.keep);
+      await store.save(position.step, header, memory.read(), policy.keep);
     } catch (error) {
       if (error instanceof Failure) throw error;
       warn(
@@ -104,13 +111,13 @@ export class Checkpoints {
   }
 
   #accept({ header: json, tensors }: StoredCheckpoint<unknown>): Saved {
-    const { specHash, dataset, step, warn } = this.#options;
+    const { specHash, dataset, memory, warn } = this.#options;
     const parsed = Header.safeParse(json);
     if (!parsed.success) throw new TypeError("it is of another version of Modelwright");
     const header = parsed.data;
     if (header.specHash !== specHash) throw new TypeError("it is of another specification");
     if (header.dataset !== dataset) throw new TypeError("the training data have changed since");
-    step.write(tensors);
+    memory.write(tensors);
     const others = differences(header.computedBy, this.#computedBy);
     if (others.length > 0) {
       warn(`The saved state was computed elsewhere (${others.join("; ")}); the model may differ in its last digits`);

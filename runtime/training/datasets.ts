@@ -1,15 +1,15 @@
 /** The examples of a training: what to learn from, to watch with, and to test with. */
 import type { DataSource, Validation } from "../../crds/dataset.ts";
 import type { TrainingRun } from "../../crds/contract/run.ts";
-import { type Dataset, split } from "../data/dataset.ts";
+import { type Examples, split } from "../data/dataset.ts";
 import { loadDataset } from "../data/load.ts";
 import { Failure } from "../failure.ts";
 import { filesDigest } from "../store/files.ts";
 
 export interface Datasets {
-  train: Dataset;
-  validation?: Dataset;
-  test?: Dataset;
+  train: Examples;
+  validation?: Examples;
+  test?: Examples;
   /** Digest of the files with the training data. */
   digest: string;
 }
@@ -20,7 +20,7 @@ function sourceOf(validation: Validation): DataSource | undefined {
 }
 
 /** Throws Failure DataRejected when an example has another shape than those of the training data. */
-export function requireSameShape(train: Dataset, other: Dataset): void {
+export function requireSameShape(train: Examples, other: Examples): void {
   if (train.exampleShape.join() === other.exampleShape.join()) return;
   throw new Failure(
     "DataRejected",

@@ -2,6 +2,7 @@ import { Layer, PreprocessingStep } from "../../crds/model.ts";
 import { type ModelDeclaration, checkModel, objectiveOf } from "./layers.ts";
 import { checkLabels } from "./objective.ts";
 
+const FLAT = { exampleShape: [64] };
 const softmax = { dense: { units: 10, activation: "softmax" } };
 
 function declaration(layers: object[], change: Partial<ModelDeclaration> = {}, steps: object[] = []): ModelDeclaration {
@@ -19,7 +20,7 @@ const convolution = { conv2d: { filters: 4, kernelSize: [3, 3] } };
 
 it("accepts a model that fits, and tells what it answers", () => {
   const layers = [convolution, { maxPooling2d: {} }, { flatten: {} }, { dropout: { rate: 0.5 } }, softmax];
-  expect(checkModel(declaration(layers, {}, image), [64])).toEqual({ size: 10, activation: "softmax" });
+  expect(checkModel(declaration(layers, {}, image), FLAT)).toEqual({ size: 10, activation: "softmax", labelSize: 1 });
 });
 
 const oneHot = [{ oneHot: { classes: 10 } }];
@@ -82,8 +83,8 @@ it.each([
   ],
   ["an error of class numbers", declaration([softmax], { metrics: ["meanSquaredError"] }), "spec.metrics[0]"],
 ])("refuses %s, naming the field", (_, model, message) => {
-  expect(() => checkModel(model, [64])).toThrow(message);
-  expect(() => checkModel(model, [64])).toThrow(expect.objectContaining({ reason: "InvalidSpec" }));
+  expect(() => checkModel(model, FLAT)).toThrow(message);
+  expect(() => checkModel(model, FLAT)).toThrow(expect.objectContaining({ reason: "InvalidSpec" }));
 });
 
 const labelled = (...labels: number[]) => ({

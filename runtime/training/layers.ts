@@ -2,6 +2,7 @@
 import type { LayersModel, SymbolicTensor, layers } from "@tensorflow/tfjs";
 import type { Layer, PreprocessingStep } from "../../crds/model.ts";
 import { only } from "../../crds/schema.ts";
+import { type Examples, sizeOf } from "../data/dataset.ts";
 import { derivedSeed } from "../data/random.ts";
 import type { Tf } from "../engine/backend.ts";
 import { Failure } from "../failure.ts";
@@ -15,10 +16,11 @@ export interface ModelDeclaration {
   preprocessing: readonly PreprocessingStep[];
   model: { layers: readonly Layer[] };
   loss: Objective["loss"];
+  lossOptions?: Objective["lossOptions"];
   metrics: Objective["metrics"];
 }
 
-export function objectiveOf({ preprocessing, loss, metrics }: ModelDeclaration): Objective {
+export function objectiveOf({ preprocessing, loss, lossOptions, metrics }: ModelDeclaration): Objective {
   const steps = preprocessing.flatMap((step, index) => (step.oneHot === undefined ? [] : [{ ...step.oneHot, index }]));
   const [oneHot, second] = steps;
   if (second !== undefined) {
@@ -27,14 +29,22 @@ export function objectiveOf({ preprocessing, loss, metrics }: ModelDeclaration):
       `spec.preprocessing[${second.index}].oneHot: labels are one-hot already; remove it`,
     );
   }
-  return { loss, metrics: [...metrics], ...(oneHot === undefined ? {} : { oneHotClasses: oneHot.classes }) };
+  return {
+    loss,
+    ...(lossOptions === undefined ? {} : { lossOptions }),
+    metrics: [...metrics],
+    ...(oneHot === undefined ? {} : { oneHotClasses: oneHot.classes }),
+  };
 }
 
 /**
  * Checks the declaration against the shape of an example, and returns what the model answers.
  * Throws Failure InvalidSpec naming the field.
  */
-export function checkModel(declaration: ModelDeclaration, exampleShape: readonly number[]): ModelOutput {
+export function checkModel(
+  declaration: ModelDeclaration,
+  { exampleShape, labelShape = [] }: Pick<Examples, "exampleShape" | "labelShape">,
+): ModelOutput {
   const { preprocessing, model } = declaration;
   let shape = [...exampleShape];
   for (const [index, step] of preprocessing.entries())
@@ -50,7 +60,7 @@ export function checkModel(declaration: ModelDeclaration, exampleShape: readonly
       `${field}: the last layer gives the answer that the loss judges; make it a dense layer`,
     );
   }
-  const output = { size: dense.units, activation: dense.activation };
+  const output = { size: dense.units, activation: dense.activation, labelSize: sizeOf(labelShape) };
   checkObjective(objectiveOf(declaration), output, `${field}.dense`);
   return output;
 }

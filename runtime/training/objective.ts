@@ -1,7 +1,8 @@
 /** What training minimizes and reports, and what that asks of the last layer and of the labels. */
-import type { Tensor2D } from "@tensorflow/tfjs";
+import type { LayersModel, Tensor } from "@tensorflow/tfjs";
 import type { ArtefactManifest } from "../../crds/contract/artefact.ts";
-import type { Dataset } from "../data/dataset.ts";
+import type { Metric } from "../../crds/objective.ts";
+import type { Examples } from "../data/dataset.ts";
 import type { Tf } from "../engine/backend.ts";
 import { Failure } from "../failure.ts";
 
@@ -13,69 +14,105 @@ export interface ModelOutput {
   size: number;
   /** Activation of the last layer, by its Keras name. */
   activation: string;
+  /** Numbers in the label of one example; default 1. */
+  labelSize?: number;
 }
 
 function invalid(field: string, message: string): Failure {
   return new Failure("InvalidSpec", `${field}: ${message}`);
 }
 
+const BINARY = ["binaryCrossentropy", "hinge", "squaredHinge"];
+
 /** Are there classes to be right or wrong about? */
-export function hasAccuracy(objective: Objective): boolean {
+export function hasAccuracy({ loss, oneHotClasses }: Objective): boolean {
+  return loss.endsWith("rossentropy") || loss.endsWith("inge") || oneHotClasses !== undefined;
+}
+
+/** Are labels numbers of classes that become vectors of the output's size? */
+function labelsAreClasses({ loss, oneHotClasses }: Objective): boolean {
+  return loss === "sparseCategoricalCrossentropy" || oneHotClasses !== undefined;
+}
+
+/** What losses and metrics depend on besides targets and predictions. */
+export function outputOf({ outputs }: LayersModel, { loss, lossOptions }: Objective) {
+  return { loss, lossOptions, size: outputs[0]?.shape.at(-1) ?? 1 };
+}
+
+const SQUASHED = ["softmax", "sigmoid", "hardSigmoid", "logSoftmax"];
+
+function checkActivation({ loss, lossOptions }: Objective, { size, activation }: ModelOutput, lastLayer: string): void {
+  const categorical = loss.endsWith("ategoricalCrossentropy");
+  if (categorical && size < 2) {
+    throw invalid(lastLayer, `loss ${loss} needs at least two classes; give it a unit for each class`);
+  }
+  if (lossOptions?.fromLogits === true) {
+    if (!SQUASHED.includes(activation)) return;
+    throw invalid(lastLayer, `lossOptions.fromLogits takes logits, and ${activation} gives none; remove either`);
+  }
+  if (categorical && activation !== "softmax") {
+    throw invalid(
+      lastLayer,
+      `loss ${loss} needs probabilities of at least two classes; give it activation softmax, or set lossOptions.fromLogits`,
+    );
+  }
+  if (loss === "binaryCrossentropy" && activation !== "sigmoid" && activation !== "hardSigmoid") {
+    throw invalid(
+      lastLayer,
+      "loss binaryCrossentropy needs probabilities; give it activation sigmoid, or set lossOptions.fromLogits",
+    );
+  }
+}
+
+function checkLoss(objective: Objective, output: ModelOutput, lastLayer: string): void {
   const { loss, oneHotClasses } = objective;
-  return loss.endsWith("Crossentropy") || oneHotClasses !== undefined;
-}
-
-/** Are labels numbers of the output's form, rather than numbers of classes? */
-function labelsAreClasses(objective: Objective): boolean {
-  return objective.loss === "sparseCategoricalCrossentropy" || objective.oneHotClasses !== undefined;
-}
-
-function checkLoss({ loss, oneHotClasses }: Objective, output: ModelOutput, lastLayer: string): void {
-  const { size, activation } = output;
   if (loss === "sparseCategoricalCrossentropy" && oneHotClasses !== undefined) {
     throw invalid(
       "spec.loss",
       "sparseCategoricalCrossentropy takes labels as they are; remove oneHot, or use categoricalCrossentropy",
     );
   }
-  if (loss === "categoricalCrossentropy" && oneHotClasses === undefined) {
+  if (loss === "categoricalCrossentropy" && oneHotClasses === undefined && (output.labelSize ?? 1) === 1) {
     throw invalid("spec.loss", "categoricalCrossentropy needs one-hot labels; add oneHot to spec.preprocessing");
   }
-  if (loss.endsWith("ategoricalCrossentropy") && (activation !== "softmax" || size < 2)) {
-    throw invalid(
-      lastLayer,
-      `loss ${loss} needs probabilities of at least two classes; give it activation softmax and a unit for each class`,
-    );
+  checkActivation(objective, output, lastLayer);
+}
+
+const OF_CLASSES: Metric[] = ["accuracy", "top5Accuracy"];
+
+/** Why the metric says nothing about this objective. */
+function metricProblem(metric: Metric, objective: Objective, { size }: ModelOutput): string | undefined {
+  const sparse = objective.loss === "sparseCategoricalCrossentropy";
+  if (OF_CLASSES.includes(metric) && !hasAccuracy(objective)) {
+    return `loss ${objective.loss} has no classes; use meanSquaredError or meanAbsoluteError`;
   }
-  if (loss === "binaryCrossentropy" && activation !== "sigmoid" && activation !== "hardSigmoid") {
-    throw invalid(lastLayer, "loss binaryCrossentropy needs probabilities; give it activation sigmoid");
+  if ((metric === "top5Accuracy" || metric === "categoricalAccuracy") && size < 2) {
+    return "needs an output for each class; use accuracy or binaryAccuracy";
   }
+  if (metric === "sparseCategoricalAccuracy" && !sparse)
+    return "needs loss sparseCategoricalCrossentropy; use accuracy";
+  if (sparse && !OF_CLASSES.includes(metric) && metric !== "sparseCategoricalAccuracy") {
+    return "needs labels in the form of the output; use accuracy, or oneHot with categoricalCrossentropy";
+  }
+  return undefined;
 }
 
 /** Throws Failure InvalidSpec when the last layer, named `lastLayer`, does not fit loss, labels and metrics. */
 export function checkObjective(objective: Objective, output: ModelOutput, lastLayer: string): void {
   checkLoss(objective, output, lastLayer);
-  const expected = objective.oneHotClasses ?? (labelsAreClasses(objective) ? output.size : 1);
+  const expected = objective.oneHotClasses ?? (labelsAreClasses(objective) ? output.size : (output.labelSize ?? 1));
   if (output.size !== expected) {
     throw invalid(lastLayer, `gives ${output.size} numbers where a label has ${expected}; give it ${expected} units`);
   }
   for (const [index, metric] of objective.metrics.entries()) {
-    const field = `spec.metrics[${index}]`;
-    if (metric === "accuracy" && !hasAccuracy(objective)) {
-      throw invalid(field, `loss ${objective.loss} has no classes; use meanSquaredError or meanAbsoluteError`);
-    }
-    if (metric !== "accuracy" && objective.loss === "sparseCategoricalCrossentropy") {
-      throw invalid(
-        field,
-        "needs labels in the form of the output; use accuracy, or oneHot with categoricalCrossentropy",
-      );
-    }
+    const problem = metricProblem(metric, objective, output);
+    if (problem !== undefined) throw invalid(`spec.metrics[${index}]`, problem);
   }
 }
 
 /** Throws Failure DataRejected when a label does not fit the objective. */
-export function checkLabels(objective: Objective, outputSize: number, dataset: Dataset): void {
-  const classes = labelsAreClasses(objective) ? outputSize : objective.loss === "binaryCrossentropy" ? 2 : undefined;
+export function checkLabels(objective: Objective, outputSize: number, dataset: Examples): void {
+  const classes = labelsAreClasses(objective) ? outputSize : BINARY.includes(objective.loss) ? 2 : undefined;
   if (classes === undefined) return;
   const wrong = dataset.labels.findIndex((label) => !Number.isInteger(label) || label < 0 || label >= classes);
   if (wrong === -1) return;
@@ -85,12 +122,31 @@ export function checkLabels(objective: Objective, outputSize: number, dataset: D
   );
 }
 
-/** Labels in the form of the model's output: [count, size]. */
-export function targetsOf(tf: Tf, objective: Objective, outputSize: number, labels: Float32Array): Tensor2D {
-  if (!labelsAreClasses(objective)) return tf.tensor2d(labels, [labels.length, 1]);
-  const targets = new Float32Array(labels.length * outputSize);
+/**
+ * The examples, weighted by their classes besides their own weights. Throws Failure InvalidSpec when there are no
+ * classes.
+ */
+export function withClassWeights(
+  objective: Objective,
+  examples: Examples,
+  classWeights: Readonly<Record<string, number>> | undefined,
+): Examples {
+  if (classWeights === undefined) return examples;
+  if (!hasAccuracy(objective) || (examples.labelShape ?? []).length > 0) {
+    throw invalid("spec.classWeights", `loss ${objective.loss} has no classes; remove it`);
+  }
+  const { labels, weights } = examples;
+  return { ...examples, weights: labels.map((label, index) => (classWeights[label] ?? 1) * (weights?.[index] ?? 1)) };
+}
+
+/** Labels in the form of the model's output: [count, …, size]. */
+export function targetsOf(tf: Tf, objective: Objective, outputShape: readonly number[], labels: Float32Array): Tensor {
+  const [count = 0, ...shape] = outputShape;
+  if (!labelsAreClasses(objective)) return tf.tensor(labels, [count, ...shape], "float32");
+  const size = shape.at(-1) ?? 1;
+  const targets = new Float32Array(labels.length * size);
   labels.forEach((label, index) => {
-    targets[index * outputSize + label] = 1;
+    targets[index * size + label] = 1;
   });
-  return tf.tensor2d(targets, [labels.length, outputSize]);
+  return tf.tensor(targets, [count, ...shape], "float32");
 }

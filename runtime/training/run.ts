@@ -5,7 +5,7 @@ import type { TrainingRun } from "../../crds/contract/run.ts";
 import type { Backend, Tf } from "../engine/backend.ts";
 import { signatureOf } from "../formats/signature.ts";
 import { saveLayersModel } from "../formats/tfjs-layers.ts";
-import { systemCode } from "../failure.ts";
+import { Failure, systemCode } from "../failure.ts";
 import { type Reporter, reporter } from "../reporter.ts";
 import type { Interruption } from "../interruption.ts";
 import type { Artefact } from "../store/artefact.ts";
@@ -14,14 +14,16 @@ import { CheckpointStore, removeCheckpoints } from "../store/checkpoint-store.ts
 import { Fence } from "../store/fence.ts";
 import { resolveUri } from "../store/uri.ts";
 import { type Surroundings, artefactStatus, openEngine, softwareOf } from "../work.ts";
-import { Checkpoints, type Saved } from "./checkpoint.ts";
+import { BestWeights, together } from "./best-weights.ts";
+import { monitors } from "./callbacks.ts";
+import { Checkpoints, type Memory, type Saved } from "./checkpoint.ts";
 import { type Datasets, loadDatasets } from "./datasets.ts";
 import { evaluate } from "./evaluate.ts";
 import { buildModel, checkModel, objectiveOf } from "./layers.ts";
 import { type LoopState, trainLoop } from "./loop.ts";
-import { type Objective, checkLabels } from "./objective.ts";
+import { type Objective, checkLabels, withClassWeights } from "./objective.ts";
 import type { Position } from "./position.ts";
-import { type TrainStep, opByOpStep } from "./train-step.ts";
+import { opByOpStep } from "./op-by-op-step.ts";
 
 interface Trained {
   model: LayersModel;
@@ -39,11 +41,23 @@ async function prepare(tf: Tf, run: TrainingRun, volumes: string): Promise<Train
   const objective = objectiveOf(run.training);
   const datasets = await loadDatasets(dataset, volumes, seed);
   const { train, validation, test } = datasets;
-  const output = checkModel(run.training, train.exampleShape);
+  const output = checkModel(run.training, train);
+  checkMonitors(run.training, validation !== undefined);
   for (const part of [train, validation, test]) {
     if (part !== undefined) checkLabels(objective, output.size, part);
   }
+  datasets.train = withClassWeights(objective, train, run.training.classWeights);
   return { model: buildModel(tf, run.training, train.exampleShape, seed), objective, datasets };
+}
+
+/** Throws Failure InvalidSpec when a callback watches what is not reported. */
+function checkMonitors({ callbacks, metrics }: TrainingRun["training"], validated: boolean): void {
+  const names = ["loss", ...metrics];
+  const reported = [...names, ...(validated ? names.map((name) => `val_${name}`) : [])];
+  for (const { field, monitor } of monitors(callbacks)) {
+    if (reported.includes(monitor)) continue;
+    throw new Failure("InvalidSpec", `${field}: nothing is reported as ${monitor}; it may be ${reported.join(", ")}`);
+  }
 }
 
 /** The moment of a position, for progress. */
@@ -57,7 +71,7 @@ function resumedAt({ position, savedAt }: Saved) {
 function checkpointsOf(
   run: TrainingRun,
   backend: Backend,
-  { store, step, datasets }: { store: CheckpointStore; step: TrainStep; datasets: Datasets },
+  { store, memory, datasets }: { store: CheckpointStore; memory: Memory; datasets: Datasets },
   report: Report,
 ): Checkpoints {
   return new Checkpoints({
@@ -66,7 +80,7 @@ function checkpointsOf(
     specHash: run.job.specHash,
     dataset: datasets.digest,
     software: softwareOf(backend),
-    step,
+    memory,
     now: () => new Date(),
     onSaved: ({ position, savedAt }) => report.update({ checkpoint: momentOf(position, savedAt) }),
     warn: (message) => console.warn(message),
@@ -90,10 +104,11 @@ async function fit(
 ): Promise<Trained> {
   const { tf } = backend;
   const { model, objective, datasets } = prepared;
-  const { optimizer, epochs, batchSize, seed } = run.training;
+  const { epochs, batchSize, seed, callbacks } = run.training;
   const { train, validation, test } = datasets;
-  const step = opByOpStep(tf, { model, objective, optimizer, seed });
-  const checkpoints = checkpointsOf(run, backend, { store, step, datasets }, report);
+  const step = opByOpStep(tf, { ...run.training, model, objective });
+  const best = new BestWeights(tf, model);
+  const checkpoints = checkpointsOf(run, backend, { store, memory: together(step, best), datasets }, report);
   const saved = await checkpoints.resume();
   const from = saved?.position;
   report.update({ state: "Training", ...(saved === undefined ? {} : resumedAt(saved)) }, saved === undefined);
@@ -107,9 +122,12 @@ async function fit(
       epochs,
       batchSize,
       seed,
+      callbacks,
+      best,
       from,
       signal,
       clock: () => performance.now(),
+      now: () => Date.now(),
       onState: onState(report),
       onPosition: async (position) => {
         await checkpoints.passed(position);

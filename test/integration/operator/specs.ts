@@ -69,9 +69,77 @@ const TRAINING: Spec = {
   seed: 1,
   output: { uri: "pvc://models/digits", licence: "Apache-2.0" },
   checkpoint: { everyEpochs: 2, keep: 3 },
+  lossOptions: { labelSmoothing: 0.1 },
+  weightDecay: 0.01,
+  clipNorm: 1,
+  gradientAccumulation: 2,
+  movingAverage: { decay: 0.9 },
+  classWeights: { "1": 2 },
+  callbacks: {
+    earlyStopping: {
+      monitor: "val_loss",
+      minDelta: 0.1,
+      patience: 2,
+      baseline: 0.5,
+      startFromEpoch: 1,
+      restoreBestWeights: false,
+    },
+    reduceLearningRateOnPlateau: {
+      monitor: "val_loss",
+      factor: 0.5,
+      patience: 2,
+      minDelta: 0.1,
+      cooldown: 1,
+      minLearningRate: 0.001,
+    },
+    terminateOnNaN: false,
+  },
   ...PLATFORM,
   ...LIMITS,
 };
+
+const MOMENTS = { learningRate: 0.01, beta1: 0.8, beta2: 0.9 };
+
+/** Each optimizer, with a schedule beside it. */
+const UPDATES: Spec[] = [
+  { optimizer: { sgd: { learningRate: 0.01, momentum: 0.5, nesterov: true } } },
+  {
+    optimizer: { rmsprop: { learningRate: 0.01, rho: 0.8, momentum: 0.5, epsilon: 1e-6, centered: true } },
+    learningRateSchedule: { exponentialDecay: { decaySteps: 10, decayRate: 0.5, staircase: true } },
+    clipValue: 1,
+  },
+  {
+    optimizer: { adam: { ...MOMENTS, epsilon: 1e-6, amsgrad: true } },
+    learningRateSchedule: { piecewiseConstantDecay: { boundaries: [10], values: [0.01] } },
+    globalClipNorm: 1,
+  },
+  {
+    optimizer: { adamw: { ...MOMENTS, epsilon: 1e-6, amsgrad: true, weightDecay: 0.01 } },
+    learningRateSchedule: { polynomialDecay: { decaySteps: 10, endLearningRate: 0.01, power: 2, cycle: true } },
+  },
+  {
+    optimizer: { adagrad: { learningRate: 0.01, initialAccumulator: 0.5, epsilon: 1e-6 } },
+    learningRateSchedule: { inverseTimeDecay: { decaySteps: 10, decayRate: 0.5, staircase: true } },
+  },
+  {
+    optimizer: { adadelta: { learningRate: 0.01, rho: 0.9, epsilon: 1e-6 } },
+    learningRateSchedule: { cosineDecay: { decaySteps: 10, alpha: 0.1, warmupSteps: 5, warmupFrom: 0.001 } },
+  },
+  {
+    optimizer: { adamax: { ...MOMENTS, epsilon: 1e-6 } },
+    learningRateSchedule: {
+      cosineDecayRestarts: { firstDecaySteps: 10, timeFactor: 3, rateFactor: 0.5, alpha: 0.1 },
+    },
+  },
+  { optimizer: { nadam: { ...MOMENTS, epsilon: 1e-6 } } },
+  { optimizer: { lion: MOMENTS }, loss: "huber", lossOptions: { delta: 2 } },
+  { optimizer: { lion: MOMENTS }, loss: "sparseCategoricalCrossentropy", lossOptions: { fromLogits: true } },
+];
+
+function withUpdate(update: Spec): Spec {
+  const { clipNorm: _, weightDecay: __, lossOptions: ___, callbacks: ____, ...rest } = TRAINING;
+  return { ...rest, ...update };
+}
 
 const OPTIMIZATION: Spec = {
   model: { uri: "pvc://models/digits/one", digest: digest("1") },
@@ -114,10 +182,10 @@ export const SPECS: Record<string, Spec[]> = {
       ...TRAINING,
       ...CLAIMED,
       dataset: { train: idx("train"), validation: csv("check"), test: idx("test") },
-      optimizer: { sgd: { learningRate: 0.01, momentum: 0.5, nesterov: true } },
       checkpoint: { everySteps: 50, keep: 3 },
     },
     { ...TRAINING, dataset: { train: idx("train"), validation: idx("check"), test: idx("test") } },
+    ...UPDATES.map(withUpdate),
   ],
   optimizationjobs: [
     OPTIMIZATION,
@@ -133,7 +201,10 @@ export const SPECS: Record<string, Spec[]> = {
 
 /** Fields whose change takes another field with it: the whole of what is replaced. */
 export const CHANGES: Record<string, (spec: Spec) => void> = {
-  loss: (spec) => Object.assign(spec, { loss: "meanSquaredError" }),
+  loss: (spec) => Object.assign(spec, { loss: "meanSquaredError", lossOptions: undefined }),
+  "callbacks.earlyStopping.monitor": (spec) => setCallback(spec, "earlyStopping", { monitor: "loss" }),
+  "callbacks.reduceLearningRateOnPlateau.monitor": (spec) =>
+    setCallback(spec, "reduceLearningRateOnPlateau", { monitor: "loss" }),
   "pod.tolerations[].operator": (spec) => setPod(spec, { tolerations: [{ key: "reserved", operator: "Exists" }] }),
   "pod.affinity": (spec) => setPod(spec, { affinity: { podAntiAffinity: {} } }),
   "scaling.mode": (spec) => Object.assign(spec, { scaling: { ...AUTOMATIC, minReplicas: 1 } }),
@@ -145,6 +216,11 @@ export const CHANGES: Record<string, (spec: Spec) => void> = {
   "dataset.test.format": (spec) => setDataset(spec, { test: idx("test") }),
   "dataset.validation.format": (spec) => setDataset(spec, { validation: idx("check") }),
 };
+
+function setCallback(spec: Spec, name: string, changes: Spec): void {
+  const callbacks = spec["callbacks"] as Spec;
+  spec["callbacks"] = { ...callbacks, [name]: { ...(callbacks[name] as Spec), ...changes } };
+}
 
 function setPod(spec: Spec, changes: Spec): void {
   spec["pod"] = { ...(spec["pod"] as Spec), ...changes };
