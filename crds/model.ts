@@ -74,5 +74,3 @@ export const PreprocessingStep = oneOf(
 
 export type Layer = z.output<typeof Layer>;
 export type PreprocessingStep = z.output<typeof PreprocessingStep>;
-export type { Loss, Metric } from "./objective.ts";
-export type { Optimizer } from "./optimizer.ts";
