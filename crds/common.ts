@@ -60,7 +60,7 @@ export const Runtime = z
 export const ServingRuntime = Runtime.extend({
   engine: z.enum(["Auto", "TensorFlow", "OnnxRuntime", "Wasm"]).default("Auto").meta({
     description:
-      "What computes. Auto: the fastest that can; ONNX Runtime for ONNX models, else TensorFlow (libtensorflow) where the image has it, else Wasm",
+      "What computes. Auto: the fastest that can: ONNX Runtime (models compiled to ONNX), else TensorFlow (libtensorflow) where the image has it, else Wasm; with gpu, TensorFlow",
   }),
 }).meta({ description: "What runs the model" });
 

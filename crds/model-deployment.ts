@@ -73,6 +73,11 @@ const Status = z
       .optional()
       .meta({ description: "The model that serves" }),
     engine: z.string().max(32).optional(),
+    engineReason: z
+      .string()
+      .max(512)
+      .optional()
+      .meta({ description: "Why it is this engine, and how the model is computed on it" }),
     device: z.string().max(128).optional(),
     stableRevision: z.string().max(63).optional().meta({ description: "The revision that serves" }),
     updateRevision: z.string().max(63).optional().meta({ description: "The revision that is being rolled out" }),

@@ -76,6 +76,8 @@ export const ServingProgress = z.strictObject({
   revision: z.string().max(63),
   state: z.enum(["Loading", "Warming", "Serving", "Draining", "Failed"]),
   model: z.strictObject({ uri: z.string().max(1024), digest: z.string().max(80).optional() }),
+  /** Why it is this engine, and how the model is computed on it. */
+  engineReason: z.string().max(512).optional(),
   loadSeconds: z.number().min(0).optional(),
   warmupSeconds: z.number().min(0).optional(),
   peakMemoryBytes: z.int().min(0).optional(),

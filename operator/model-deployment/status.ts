@@ -51,7 +51,7 @@ function modelOf(
   return model && present({ uri: model.uri, digest: model.digest });
 }
 
-type Measured = Pick<ModelDeploymentStatus, "engine" | "device" | "performance">;
+type Measured = Pick<ModelDeploymentStatus, "engine" | "engineReason" | "device" | "performance">;
 
 /** From a pod that serves; kept while none can be asked, dropped with the revision. */
 function measured(
@@ -64,12 +64,13 @@ function measured(
     .map((pod) => observed.reports.get(pod.metadata.uid))
     .filter((candidate) => candidate?.state === "Serving");
   if (report === undefined) {
-    const { engine, device, performance } = before.stableRevision === stable ? before : {};
-    return { engine, device, performance };
+    const { engine, engineReason, device, performance } = before.stableRevision === stable ? before : {};
+    return { engine, engineReason, device, performance };
   }
-  const { engine, device, loadSeconds, warmupSeconds, peakMemoryBytes } = report;
+  const { engine, engineReason, device, loadSeconds, warmupSeconds, peakMemoryBytes } = report;
   return {
     engine,
+    engineReason,
     device,
     performance: present({ loadSeconds: rounded(loadSeconds), warmupSeconds: rounded(warmupSeconds), peakMemoryBytes }),
   };

@@ -22,8 +22,10 @@ type Format = ArtefactManifest["format"];
 export interface LoadedModel {
   format: Format;
   signature: ArtefactManifest["signature"];
+  /** Present when it has layers, which can be compiled. */
+  layers?: LayersModel;
   /** Outputs in the signature's order. Inputs and outputs are the caller's to dispose. */
-  predict(inputs: Tensor[]): Tensor[] | Promise<Tensor[]>;
+  predict: (inputs: Tensor[]) => Tensor[] | Promise<Tensor[]>;
 }
 
 /** The file that holds the folder's model. Throws Failure: ModelUnsupported, InputMissing. */
@@ -59,6 +61,7 @@ function answering(tf: Tf, model: LayersModel, format: Format): LoadedModel {
   return {
     format,
     signature: signatureOf(model),
+    layers: model,
     predict: (inputs) => {
       const [only] = inputs;
       return tf.tidy(() => [model.predictOnBatch(inputs.length === 1 && only !== undefined ? only : inputs)].flat());

@@ -21,7 +21,7 @@ export interface LoadedModel {
   readonly engine: string;
   /** What really computes: `CPU` or the GPU's name. */
   readonly device: string;
-  /** Why the engine is not the preferred one. */
+  /** Why it is this engine, and how the model is computed on it. */
   readonly why?: string | undefined;
 }
 

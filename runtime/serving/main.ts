@@ -167,8 +167,8 @@ class Serving {
   #summary(repository: ModelRepository) {
     const [only, ...more] = repository.models();
     if (only === undefined || more.length > 0) return { models: repository.index() };
-    const { name, enginePid, loaded } = only;
-    return { name, enginePid, ...(loaded?.why === undefined ? {} : { why: loaded.why }), ...only.progress() };
+    const { name, enginePid } = only;
+    return { name, enginePid, ...only.progress() };
   }
 
   /** Not ready at once; still answering until clients and proxies have seen that; then finishing what is left. */

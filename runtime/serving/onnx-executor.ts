@@ -57,7 +57,8 @@ export async function openOnnxModel(
     return file.outputs.map(({ name, datatype }) => fromOnnx(name, datatype, results[name]));
   };
   const signature = await completed(file, compute);
-  return { signature, format: "Onnx", engine: "OnnxRuntime", device: "CPU", infer: compute };
+  const why = "it is an ONNX model";
+  return { signature, format: "Onnx", engine: "OnnxRuntime", device: "CPU", why, infer: compute };
 }
 
 /** Every part of another file must be in it, and that must be a file of the folder and no link to elsewhere. */

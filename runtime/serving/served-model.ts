@@ -130,7 +130,7 @@ export class ServedModel implements Servable {
       revision,
       state: this.#state,
       model: { uri, digest },
-      ...(this.#loaded === undefined ? {} : { engine: this.#loaded.engine, device: this.#loaded.device }),
+      ...(this.#loaded === undefined ? {} : engineOf(this.#loaded)),
       ...(this.#loadSeconds === undefined ? {} : { loadSeconds: this.#loadSeconds }),
       ...(this.#warmupSeconds === undefined ? {} : { warmupSeconds: this.#warmupSeconds }),
       ...(this.#peakMemoryBytes === undefined ? {} : { peakMemoryBytes: this.#peakMemoryBytes }),
@@ -270,6 +270,12 @@ export class ServedModel implements Servable {
   #notReady(): RequestError {
     return new RequestError("NotReady", `Model with name ${this.#options.name} is not ready.`);
   }
+}
+
+const REASON_LIMIT = 512;
+
+function engineOf({ engine, device, why }: LoadedModel) {
+  return { engine, device, ...(why === undefined ? {} : { engineReason: why.slice(0, REASON_LIMIT) }) };
 }
 
 /** Rows can be put together: every input and output has the batch as its first dimension. */

@@ -71,7 +71,7 @@ afterAll(async () => {
   await rm(scratch, { recursive: true, force: true });
 });
 
-describe.each(["Wasm", "TensorFlow"])("a server on %s", (engine) => {
+describe.each(["Wasm", "TensorFlow", "OnnxRuntime"])("a server on %s", (engine) => {
   let server: Server;
   let pair: Server;
   beforeAll(async () => {
