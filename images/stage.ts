@@ -117,6 +117,9 @@ async function stageProgram({ image, root }: StageOptions, to: string): Promise<
     for (const folder of sources) {
       const files = await filesUnder(join(built, folder));
       for (const file of files) await copy(join(built, folder, file), join(to, home, "dist", folder, file));
+      // Read at run time from beside the code.
+      for (const file of (await filesUnder(join(root, folder))).filter(isProto))
+        await copy(join(root, folder, file), join(to, home, "dist", folder, file));
     }
   } finally {
     await rm(built, { recursive: true, force: true });
@@ -175,7 +178,15 @@ async function readPackage(root: string): Promise<{ version: string; license: st
 
 async function sourceFiles(root: string, folder: string): Promise<string[]> {
   const files = await filesUnder(join(root, folder));
-  return files.filter((file) => file.endsWith(".ts") && !file.endsWith(".test.ts")).map((file) => join(folder, file));
+  return files.filter((file) => isCode(file) || isProto(file)).map((file) => join(folder, file));
+}
+
+function isCode(file: string): boolean {
+  return file.endsWith(".ts") && !file.endsWith(".test.ts");
+}
+
+function isProto(file: string): boolean {
+  return file.endsWith(".proto");
 }
 
 async function main(): Promise<void> {

@@ -12,7 +12,7 @@ export const LABELS = {
 
 export const MANAGED_BY = "modelwright";
 
-export const PORTS = { http: 8080, management: 9090 } as const;
+export const PORTS = { http: 8080, grpc: 9000, management: 9090 } as const;
 
 /** Where a pod finds things. */
 export const PATHS = {

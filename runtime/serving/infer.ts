@@ -63,7 +63,7 @@ function readRaw(body: Buffer, model: string, { inputs, outputs }: Signature): I
     refuse(`model '${model}' takes no raw request: that needs one input with at most one variable dimension`);
   }
   const shape = only.shape.map((size) => (size === -1 ? 1 : size));
-  const data = readBytes(body, { ...only, shape }, only.datatype, only, model);
+  const data = readBytes(body, { ...only, shape }, only, model);
   return {
     inputs: [{ name: only.name, datatype: only.datatype, shape, data }],
     outputs: outputs.map(({ name }) => ({ name, binary: true })),
@@ -111,19 +111,33 @@ function readOutputs(
   if (!Array.isArray(outputs)) refuse("'outputs' must be a list");
   // An empty list asks for nothing in particular: all of them.
   if (outputs.length === 0) return signature.outputs.map(({ name }) => ({ name, binary: all }));
-  const seen = new Set<string>();
-  return outputs.map((output: unknown) => {
+  const flags = outputs.map((output: unknown) => {
     if (!isObject(output) || typeof output["name"] !== "string")
       refuse("each of 'outputs' must be an object with a name");
     const { name } = output;
+    const parameters = readParameters(output["parameters"], `output '${name}'`);
+    return { name, binary: readFlag(parameters["binary_data"], "binary_data") ?? all };
+  });
+  outputNames(
+    flags.map(({ name }) => name),
+    model,
+    signature,
+  );
+  return flags;
+}
+
+/** The outputs to answer; none asked for: all of them. 400 for an unknown one, or one that is asked for twice. */
+export function outputNames(names: readonly string[], model: string, signature: Signature): readonly string[] {
+  if (names.length === 0) return signature.outputs.map(({ name }) => name);
+  const seen = new Set<string>();
+  for (const name of names) {
     if (!signature.outputs.some((spec) => spec.name === name)) {
       refuse(`unexpected inference output '${name}' for model '${model}'`);
     }
     if (seen.has(name)) refuse(`output '${name}' is asked for twice`);
     seen.add(name);
-    const parameters = readParameters(output["parameters"], `output '${name}'`);
-    return { name, binary: readFlag(parameters["binary_data"], "binary_data") ?? all };
-  });
+  }
+  return names;
 }
 
 function readInputs(
@@ -134,31 +148,35 @@ function readInputs(
   signature: Signature,
 ): readonly Tensor[] {
   if (!Array.isArray(value)) refuse("'inputs' must be a list");
-  const byName = new Map<string, Tensor>();
   let rest = binary;
-  for (const entry of value as unknown[]) {
-    const input = readInput(entry, model, signature);
-    if (byName.has(input.spec.name)) refuse(`input '${input.spec.name}' is given twice`);
-    if (input.bytes !== undefined && !hasLength) {
+  const tensors = (value as unknown[]).map((item) => {
+    const { entry, bytes } = readEntry(item);
+    if (bytes === undefined) return readTensor(entry, undefined, model, signature);
+    if (!hasLength) {
       refuse(
         `must specify valid '${JSON_LENGTH_HEADER}' in request header and 'binary_data_size' when passing inputs in binary data format`,
       );
     }
-    const { name, datatype } = input.spec;
-    let data: TensorData;
-    if (input.bytes === undefined) data = readJsonData(input);
-    else {
-      if (input.bytes > rest.length) {
-        refuse(
-          `unexpected size for input '${name}', expecting ${input.bytes - rest.length} additional bytes for model '${model}'`,
-        );
-      }
-      data = readBytes(rest.subarray(0, input.bytes), input, input.wire, input.spec, model);
-      rest = rest.subarray(input.bytes);
+    if (bytes > rest.length) {
+      refuse(
+        `unexpected size for input '${entry.name}', expecting ${bytes - rest.length} additional bytes for model '${model}'`,
+      );
     }
-    byName.set(name, { name, datatype, shape: input.shape, data });
-  }
+    const own = rest.subarray(0, bytes);
+    rest = rest.subarray(bytes);
+    return readTensor(entry, own, model, signature);
+  });
   if (rest.length > 0) refuse(`unexpected additional input data for model '${model}'`);
+  return inSignatureOrder(tensors, model, signature);
+}
+
+/** 400 when one is missing or given twice. */
+export function inSignatureOrder(tensors: readonly Tensor[], model: string, signature: Signature): readonly Tensor[] {
+  const byName = new Map<string, Tensor>();
+  for (const tensor of tensors) {
+    if (byName.has(tensor.name)) refuse(`input '${tensor.name}' is given twice`);
+    byName.set(tensor.name, tensor);
+  }
   return signature.inputs.map(
     ({ name }) =>
       byName.get(name) ??
@@ -166,40 +184,55 @@ function readInputs(
   );
 }
 
-interface Input {
-  readonly spec: TensorSpec;
-  readonly wire: string;
+/** An input as a client describes it; `data`: its values, flat or in lists of its shape, unless they are bytes beside it. */
+export interface TensorEntry {
+  readonly name: string;
   readonly shape: readonly number[];
-  readonly data: unknown;
-  readonly bytes: number | undefined;
+  readonly datatype: string;
+  readonly data?: unknown;
 }
 
-function readInput(entry: unknown, model: string, signature: Signature): Input {
-  if (!isObject(entry) || typeof entry["name"] !== "string") refuse("each of 'inputs' must be an object with a name");
-  const { name, shape, datatype: wire, data } = entry;
-  const spec = signature.inputs.find((input) => input.name === name);
-  if (spec === undefined) refuse(`unexpected inference input '${name}' for model '${model}'`);
-  if (!Array.isArray(shape) || !shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
-    refuse(`'shape' of input '${name}' must be a list of whole numbers`);
-  }
-  if (typeof wire !== "string") refuse(`'datatype' of input '${name}' must be a string, such as ${spec.datatype}`);
-  wireOf({ input: name, wire, datatype: spec.datatype });
-  checkShape({ name, datatype: spec.datatype, shape, data: new Uint8Array() }, spec, model);
-  if (elements(shape) === 0) refuse(`input '${name}' has no elements; every dimension must be at least 1`);
-  const bytes = readParameters(entry["parameters"], `input '${name}'`)["binary_data_size"];
+function readEntry(item: unknown): { entry: TensorEntry; bytes: number | undefined } {
+  if (!isObject(item) || typeof item["name"] !== "string") refuse("each of 'inputs' must be an object with a name");
+  const { name, shape, datatype, data } = item;
+  if (!Array.isArray(shape)) refuse(`'shape' of input '${name}' must be a list of whole numbers`);
+  if (typeof datatype !== "string") refuse(`'datatype' of input '${name}' must be a string, such as FP32`);
+  const bytes = readParameters(item["parameters"], `input '${name}'`)["binary_data_size"];
   if (bytes !== undefined && !(typeof bytes === "number" && Number.isSafeInteger(bytes) && bytes >= 0)) {
     refuse(`'binary_data_size' of input '${name}' must be a whole number of bytes`);
   }
   if (bytes !== undefined && data !== undefined) {
     refuse(`input '${name}' has both 'data' and 'binary_data_size'; send one of them`);
   }
-  return { spec, wire, shape, data, bytes };
+  return { entry: { name, shape: shape as number[], datatype, data }, bytes };
 }
 
+/** The tensor of an input, in the model's datatype; `bytes`: its values, unless they are in `entry`. 400 for what is not right. */
+export function readTensor(
+  entry: TensorEntry,
+  bytes: Uint8Array | undefined,
+  model: string,
+  signature: Signature,
+): Tensor {
+  const { name, shape, datatype: wire } = entry;
+  const spec = signature.inputs.find((input) => input.name === name);
+  if (spec === undefined) refuse(`unexpected inference input '${name}' for model '${model}'`);
+  const { datatype } = spec;
+  if (!shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
+    refuse(`'shape' of input '${name}' must be a list of whole numbers`);
+  }
+  wireOf({ input: name, wire, datatype });
+  checkShape({ name, datatype, shape, data: NO_DATA }, spec, model);
+  if (elements(shape) === 0) refuse(`input '${name}' has no elements; every dimension must be at least 1`);
+  const data = bytes === undefined ? readValues(entry, spec) : readBytes(bytes, entry, spec, model);
+  return { name, datatype, shape, data };
+}
+
+const NO_DATA = new Uint8Array();
+
 function readBytes(
-  bytes: Buffer,
-  { shape }: { shape: readonly number[] },
-  wire: string,
+  bytes: Uint8Array,
+  { shape, datatype: wire }: Pick<TensorEntry, "shape" | "datatype">,
   spec: TensorSpec,
   model: string,
 ): TensorData {
@@ -214,7 +247,7 @@ function readBytes(
   return data;
 }
 
-function readJsonData({ spec, wire, shape, data }: Input): TensorData {
+function readValues({ shape, datatype: wire, data }: TensorEntry, spec: TensorSpec): TensorData {
   const casting = { input: spec.name, wire, datatype: spec.datatype };
   const datatype = wireOf(casting);
   if (isBinaryOnly(datatype)) {
@@ -227,7 +260,10 @@ function readJsonData({ spec, wire, shape, data }: Input): TensorData {
   const nested = Array.isArray(data[0]) ? shape : [elements(shape)];
   if (datatype === "BYTES") {
     const strings: Uint8Array[] = [];
-    const take = (item: unknown) => typeof item === "string" && strings.push(Buffer.from(item)) > 0;
+    const take = (item: unknown) =>
+      typeof item === "string"
+        ? strings.push(Buffer.from(item)) > 0
+        : item instanceof Uint8Array && strings.push(item) > 0;
     collect(data, nested, { input: spec.name, full: shape, kind: "string", taken: strings, take });
     return strings;
   }

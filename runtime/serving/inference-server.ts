@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 import { readBody } from "./body.ts";
 import { type CallContext, type Host, type Reply, answerCall } from "./calls.ts";
 import type { Clock } from "./clock.ts";
+import { inferFor } from "./inference.ts";
 import { REQUEST_ERRORS, RequestError, type RequestErrorCode } from "./request-error.ts";
 import { type Call, isPredictPath, matchRoute } from "./route.ts";
 import type { Servable } from "./servable.ts";
@@ -142,24 +143,20 @@ export class InferenceServer {
     };
   }
 
-  async #compute(
+  #compute(
     exchange: Exchange,
     model: Servable,
     inputs: readonly Tensor[],
     timeout = this.#options.timeout ?? DEFAULT_TIMEOUT,
   ): Promise<readonly Tensor[]> {
     exchange.model = model;
-    const left = timeout - (this.#options.clock.now() - exchange.startedAt);
-    if (left <= 0) throw new RequestError("DeadlineExceeded", "the request's deadline passed before it was computed");
-    const caller = exchange.request.socket.remoteAddress ?? "";
-    const ticket = model.submit({ inputs, timeout: left, caller });
-    const gone = () => ticket.cancel();
-    exchange.response.once("close", gone);
-    try {
-      return await ticket.outputs;
-    } finally {
-      exchange.response.off("close", gone);
-    }
+    const { request, response, startedAt } = exchange;
+    const whenGone = (callback: () => void) => {
+      response.once("close", callback);
+      return () => response.off("close", callback);
+    };
+    const client = { startedAt, caller: request.socket.remoteAddress ?? "", whenGone };
+    return inferFor(client, model, inputs, timeout, this.#options.clock);
   }
 
   #errorReply(error: unknown, protocol: "v1" | "v2", call: string): Reply {

@@ -8,6 +8,7 @@ import { processRegistry, startManagement } from "../management/server.ts";
 import { openArtefact } from "../store/artefact.ts";
 import { systemClock } from "./clock.ts";
 import { EngineProcess } from "./engine-process.ts";
+import { GrpcServer } from "./grpc/grpc-server.ts";
 import { InferenceServer } from "./inference-server.ts";
 import { type Log, createLog, errorFields } from "./log.ts";
 import { ModelRepository } from "./model-repository.ts";
@@ -83,10 +84,10 @@ class Serving {
       this.#log.info("stopped before the model was loaded", { signal: started });
       return;
     }
-    const { repository, server, port } = started;
-    this.#log.info("serving", { port, managementPort: management.port, ...this.#summary(repository) });
+    const { repository, server, port, grpc, grpcPort } = started;
+    this.#log.info("serving", { port, grpcPort, managementPort: management.port, ...this.#summary(repository) });
     const signal = await Promise.race([stop.signalled, repository.failed]);
-    await this.#drain(repository, server, signal === "SIGTERM" ? options.drainMilliseconds : 0);
+    await this.#drain(repository, server, grpc, signal === "SIGTERM" ? options.drainMilliseconds : 0);
   }
 
   /** What is reported of a run that failed. */
@@ -117,17 +118,22 @@ class Serving {
     this.#repository = repository;
     this.#metrics.watch(repository, this.#registry);
     this.#atClose(() => repository.close());
-    const server = new InferenceServer({
+    const common = {
       host: { repository, version: await programVersion(), repositoryControl: options.repositoryControl },
       metrics: this.#metrics,
       clock: systemClock,
-      traffic: traffic.http,
-      onError: (error, call) => this.#log.error("a request failed", { call, ...errorFields(error) }),
-    });
+      onError: (error: unknown, call: string) => this.#log.error("a request failed", { call, ...errorFields(error) }),
+    };
+    const server = new InferenceServer({ ...common, traffic: traffic.http });
     const port = await server.listen(options.port, options.host).catch(portTaken("--port", options.port));
     this.#atClose(() => server.stop(0));
+    const grpc = new GrpcServer(common);
+    const grpcPort = await grpc
+      .listen(options.grpcPort, options.host)
+      .catch(portTaken("--grpc-port", options.grpcPort));
+    this.#atClose(() => grpc.stop(0));
     await repository.start();
-    return { repository, server, port };
+    return { repository, server, port, grpc, grpcPort };
   }
 
   async #open(source: ModelSource, version: VersionSource, { threads }: ServeOptions): Promise<ServedModel> {
@@ -172,12 +178,17 @@ class Serving {
   }
 
   /** Not ready at once; still answering until clients and proxies have seen that; then finishing what is left. */
-  async #drain(repository: ModelRepository, server: InferenceServer, milliseconds: number): Promise<void> {
+  async #drain(
+    repository: ModelRepository,
+    server: InferenceServer,
+    grpc: GrpcServer,
+    milliseconds: number,
+  ): Promise<void> {
     this.#log.info("draining", { milliseconds });
     repository.drain();
     server.drain();
     await new Promise((resolve) => setTimeout(resolve, milliseconds));
-    await server.stop(FINISH_MILLISECONDS);
+    await Promise.all([server.stop(FINISH_MILLISECONDS), grpc.stop(FINISH_MILLISECONDS)]);
     this.#log.info("stopped", this.#metrics.load(repository));
   }
 }

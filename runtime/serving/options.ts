@@ -23,6 +23,7 @@ export interface ServeOptions {
   readonly repositoryControl: boolean;
   readonly threads?: number | undefined;
   readonly port: number;
+  readonly grpcPort: number;
   readonly managementPort: number;
   /** Absent: all addresses. */
   readonly host?: string | undefined;
@@ -35,7 +36,7 @@ export interface ServeOptions {
 
 const USAGE =
   "usage: modelwright serve [DIR] [--name NAME] [--model NAME=URI]… [--engine Auto|TensorFlow|OnnxRuntime|Wasm] [--repository-control] | --job FILE | " +
-  "-f MANIFEST…; [--volumes DIR] [--port 8080] [--management-port 9090] [--host ADDRESS] [--drain-delay SECONDS] " +
+  "-f MANIFEST…; [--volumes DIR] [--port 8080] [--grpc-port 9000] [--management-port 9090] [--host ADDRESS] [--drain-delay SECONDS] " +
   "[--termination-message FILE] [--traffic FILE]";
 
 const FLAGS = {
@@ -47,6 +48,7 @@ const FLAGS = {
   "repository-control": { type: "boolean" },
   engine: { type: "string" },
   port: { type: "string" },
+  "grpc-port": { type: "string" },
   "management-port": { type: "string" },
   host: { type: "string" },
   "drain-delay": { type: "string" },
@@ -75,6 +77,7 @@ export async function readServeOptions(argv: readonly string[], env: NodeJS.Proc
   const threads = number("environment variable " + ENV.threads, env[ENV.threads], undefined, 1, 1024);
   const common = {
     port: number("--port", values.port, PORTS.http, 0, 65535) ?? PORTS.http,
+    grpcPort: number("--grpc-port", values["grpc-port"], PORTS.grpc, 0, 65535) ?? PORTS.grpc,
     managementPort:
       number("--management-port", values["management-port"], PORTS.management, 0, 65535) ?? PORTS.management,
     host: values.host,

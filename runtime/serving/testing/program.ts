@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 const MAIN = fileURLToPath(new URL("../../main.ts", import.meta.url));
 
 /** Free ports that nobody else reaches. */
-export const LOOPBACK = ["--host", "127.0.0.1", "--port", "0", "--management-port", "0"];
+export const LOOPBACK = ["--host", "127.0.0.1", "--port", "0", "--grpc-port", "0", "--management-port", "0"];
 
 export interface LogLine {
   readonly level: string;
@@ -81,16 +81,18 @@ export interface Server {
   readonly url: string;
   readonly management: string;
   readonly port: number;
+  readonly grpcPort: number;
   readonly enginePid: number;
 }
 
 /** Starts the program on free loopback ports and waits until it is ready. */
 export async function startServer(args: readonly string[], env?: Record<string, string>): Promise<Server> {
   const program = new Program([...args, ...LOOPBACK], env);
-  const { port, managementPort, enginePid } = await program.line("serving");
+  const { port, grpcPort, managementPort, enginePid } = await program.line("serving");
   return {
     program,
     port: Number(port),
+    grpcPort: Number(grpcPort),
     url: `http://127.0.0.1:${Number(port)}`,
     management: `http://127.0.0.1:${Number(managementPort)}`,
     enginePid: Number(enginePid),
