@@ -56,6 +56,11 @@ const Status = z
     observedGeneration: z.int().optional(),
     conditions: Conditions.optional(),
     url: z.string().max(1024).optional().meta({ description: "Where the model answers inside the cluster" }),
+    grpcUrl: z
+      .string()
+      .max(1024)
+      .optional()
+      .meta({ description: "Where it answers gRPC: a host and port, without TLS" }),
     replicas: z.int().min(0).optional(),
     readyReplicas: z.int().min(0).optional(),
     desiredReplicas: z

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findPrograms } from "../test/cluster/programs.ts";
 import { ensurePackages } from "../test/cluster/packages.ts";
+import { ensureClients } from "../test/conformance/python-clients.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const PACKAGES = ["g++", "make", "python3", "python3-pip", "binutils", "openssl", "buildah", "debootstrap"];
@@ -72,6 +73,7 @@ async function main(): Promise<void> {
     await ensurePackages(PACKAGES, "to build the engine and the images");
     const engine = await run([join(ROOT, "runtime", "engine", "build", "main.ts")]);
     await findPrograms({ log: console.log });
+    await ensureClients();
     const results: Counts[] = [{ passed: 0, failed: (check === 0 ? 0 : 1) + (engine === 0 ? 0 : 1), skipped: 0 }];
     for (const project of ["unit", "integration", "e2e"]) {
       if (wanted(project)) results.push(await jest(project, folder));

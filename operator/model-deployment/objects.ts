@@ -2,7 +2,7 @@
 import type { IDeployment } from "kubernetes-models/apps/v1/Deployment";
 import type { IPodDisruptionBudget } from "kubernetes-models/policy/v1/PodDisruptionBudget";
 import type { IService } from "kubernetes-models/v1/Service";
-import { LABELS } from "../../crds/contract/names.ts";
+import { LABELS, PORTS } from "../../crds/contract/names.ts";
 import type { PodTemplate } from "../pods/types.ts";
 import { childMetadata, type DeploymentOwner, revisionLabels } from "./revision.ts";
 
@@ -45,6 +45,7 @@ export function revisionDeployment(
 }
 
 export const SERVICE_PORT = { name: "http", port: 80, targetPort: "http" } as const;
+export const GRPC_PORT = { name: "grpc", port: PORTS.grpc, targetPort: "grpc" } as const;
 
 function service(
   owner: DeploymentOwner,
@@ -59,7 +60,7 @@ function service(
     metadata: { ...childMetadata(owner, name, labels), ...(annotations === undefined ? {} : { annotations }) },
     spec: {
       selector: revisionLabels(owner, revision),
-      ports: [{ ...SERVICE_PORT, protocol: "TCP" }],
+      ports: [SERVICE_PORT, GRPC_PORT].map((port) => ({ ...port, protocol: "TCP" })),
     },
   } satisfies IService;
 }

@@ -71,6 +71,7 @@ const management = (path: string) => ({ httpGet: { path, port: "management" } })
 const SERVING_CONTAINER: Partial<Container> = {
   ports: [
     { name: "http", containerPort: PORTS.http, protocol: "TCP" },
+    { name: "grpc", containerPort: PORTS.grpc, protocol: "TCP" },
     { name: "management", containerPort: PORTS.management, protocol: "TCP" },
   ],
   startupProbe: { ...management("/livez"), periodSeconds: 1, timeoutSeconds: 2, failureThreshold: 120 },

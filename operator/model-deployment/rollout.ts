@@ -15,6 +15,7 @@ import {
   revisionBudget,
   revisionDeployment,
   revisionService,
+  GRPC_PORT,
   SERVICE_PORT,
 } from "./objects.ts";
 import { digestOf, isGivenUp, type RevisionView, type Situation } from "./observed.ts";
@@ -62,7 +63,7 @@ function front(situation: Situation): Write[] {
   const same =
     covers(service.selector, selector) &&
     Object.keys(service.selector).length === Object.keys(selector).length &&
-    covers(service.ports, [SERVICE_PORT]) &&
+    covers(service.ports, [SERVICE_PORT, GRPC_PORT]) &&
     covers(service.metadata.annotations, object.metadata.annotations) &&
     covers(service.metadata.labels, object.metadata.labels);
   if (same) return [];

@@ -8,6 +8,7 @@ import { type Failure, failureNote, type Note } from "../reasons.ts";
 import { round } from "../presentable.ts";
 import { knownConditions } from "../runs/status.ts";
 import { type Health, healthOf } from "./health.ts";
+import { GRPC_PORT } from "./objects.ts";
 import { digestOf, isGivenUp, type RevisionView, type Situation } from "./observed.ts";
 import { revisionProblem } from "./problem.ts";
 import { selectorText } from "./rollout.ts";
@@ -27,6 +28,7 @@ export function deploymentStatus(situation: Situation, refusal: Refusal | undefi
     observedGeneration: owner.metadata.generation,
     conditions: conditions(situation, before, health),
     url: `http://${owner.metadata.name}.${owner.metadata.namespace}.svc`,
+    grpcUrl: `${owner.metadata.name}.${owner.metadata.namespace}.svc:${GRPC_PORT.port}`,
     replicas: view?.deployment?.replicas ?? 0,
     readyReplicas: view?.deployment?.ready ?? 0,
     desiredReplicas: situation.replicas,

@@ -63,7 +63,7 @@ function readRaw(body: Buffer, model: string, { inputs, outputs }: Signature): I
     refuse(`model '${model}' takes no raw request: that needs one input with at most one variable dimension`);
   }
   const shape = only.shape.map((size) => (size === -1 ? 1 : size));
-  const data = readBytes(body, { ...only, shape }, only, model);
+  const data = readBytes(body, { shape, datatype: only.datatype }, only, model);
   return {
     inputs: [{ name: only.name, datatype: only.datatype, shape, data }],
     outputs: outputs.map(({ name }) => ({ name, binary: true })),
@@ -187,16 +187,14 @@ export function inSignatureOrder(tensors: readonly Tensor[], model: string, sign
 /** An input as a client describes it; `data`: its values, flat or in lists of its shape, unless they are bytes beside it. */
 export interface TensorEntry {
   readonly name: string;
-  readonly shape: readonly number[];
-  readonly datatype: string;
+  readonly shape: unknown;
+  readonly datatype: unknown;
   readonly data?: unknown;
 }
 
 function readEntry(item: unknown): { entry: TensorEntry; bytes: number | undefined } {
   if (!isObject(item) || typeof item["name"] !== "string") refuse("each of 'inputs' must be an object with a name");
   const { name, shape, datatype, data } = item;
-  if (!Array.isArray(shape)) refuse(`'shape' of input '${name}' must be a list of whole numbers`);
-  if (typeof datatype !== "string") refuse(`'datatype' of input '${name}' must be a string, such as FP32`);
   const bytes = readParameters(item["parameters"], `input '${name}'`)["binary_data_size"];
   if (bytes !== undefined && !(typeof bytes === "number" && Number.isSafeInteger(bytes) && bytes >= 0)) {
     refuse(`'binary_data_size' of input '${name}' must be a whole number of bytes`);
@@ -204,7 +202,7 @@ function readEntry(item: unknown): { entry: TensorEntry; bytes: number | undefin
   if (bytes !== undefined && data !== undefined) {
     refuse(`input '${name}' has both 'data' and 'binary_data_size'; send one of them`);
   }
-  return { entry: { name, shape: shape as number[], datatype, data }, bytes };
+  return { entry: { name, shape, datatype, data }, bytes };
 }
 
 /** The tensor of an input, in the model's datatype; `bytes`: its values, unless they are in `entry`. 400 for what is not right. */
@@ -218,24 +216,29 @@ export function readTensor(
   const spec = signature.inputs.find((input) => input.name === name);
   if (spec === undefined) refuse(`unexpected inference input '${name}' for model '${model}'`);
   const { datatype } = spec;
-  if (!shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
-    refuse(`'shape' of input '${name}' must be a list of whole numbers`);
-  }
+  if (!isShape(shape)) refuse(`'shape' of input '${name}' must be a list of whole numbers`);
+  if (typeof wire !== "string") refuse(`'datatype' of input '${name}' must be a string, such as ${datatype}`);
   wireOf({ input: name, wire, datatype });
   checkShape({ name, datatype, shape, data: NO_DATA }, spec, model);
   if (elements(shape) === 0) refuse(`input '${name}' has no elements; every dimension must be at least 1`);
-  const data = bytes === undefined ? readValues(entry, spec) : readBytes(bytes, entry, spec, model);
+  const layout = { shape, datatype: wire };
+  const data = bytes === undefined ? readValues(layout, entry.data, spec) : readBytes(bytes, layout, spec, model);
   return { name, datatype, shape, data };
 }
 
 const NO_DATA = new Uint8Array();
 
-function readBytes(
-  bytes: Uint8Array,
-  { shape, datatype: wire }: Pick<TensorEntry, "shape" | "datatype">,
-  spec: TensorSpec,
-  model: string,
-): TensorData {
+function isShape(value: unknown): value is readonly number[] {
+  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && Number(size) >= 0);
+}
+
+/** How values come. */
+interface Layout {
+  readonly shape: readonly number[];
+  readonly datatype: string;
+}
+
+function readBytes(bytes: Uint8Array, { shape, datatype: wire }: Layout, spec: TensorSpec, model: string): TensorData {
   const casting = { input: spec.name, wire, datatype: spec.datatype };
   const datatype = wireOf(casting);
   const count = elements(shape);
@@ -247,7 +250,7 @@ function readBytes(
   return data;
 }
 
-function readValues({ shape, datatype: wire, data }: TensorEntry, spec: TensorSpec): TensorData {
+function readValues({ shape, datatype: wire }: Layout, data: unknown, spec: TensorSpec): TensorData {
   const casting = { input: spec.name, wire, datatype: spec.datatype };
   const datatype = wireOf(casting);
   if (isBinaryOnly(datatype)) {

@@ -273,7 +273,7 @@ describe("the chart", () => {
           from: [{ namespaceSelector, podSelector: { matchLabels: operatorLabels } }],
           ports: [{ protocol: "TCP", port: PORTS.management }],
         },
-        { ports: [{ protocol: "TCP", port: PORTS.http }] },
+        { ports: [PORTS.http, PORTS.grpc].map((port) => ({ protocol: "TCP", port })) },
       ]);
       expect(spec.egress).toEqual([]);
     }

@@ -92,7 +92,10 @@ describe("a ModelDeployment", () => {
     const revision = await served();
     expect(await selected()).toBe(revision);
     const service = await space.waitChild("services", "digits");
-    expect(service.spec["ports"]).toMatchObject([{ name: "http", port: 80, targetPort: "http" }]);
+    expect(service.spec["ports"]).toMatchObject([
+      { name: "http", port: 80, targetPort: "http" },
+      { name: "grpc", port: 9000, targetPort: "grpc" },
+    ]);
     const map = await space.waitChild("configmaps", revision);
     expect(map.immutable).toBe(true);
     expect(JSON.parse(map.data?.["job.json"] ?? "")).toMatchObject({
@@ -103,6 +106,7 @@ describe("a ModelDeployment", () => {
     const seen = await status("is complete", ({ engine }) => engine !== undefined);
     expect(seen).toMatchObject({
       url: `http://digits.${space.namespace}.svc`,
+      grpcUrl: `digits.${space.namespace}.svc:9000`,
       replicas: 1,
       readyReplicas: 1,
       selector: `modelwright.dev/model-deployment=digits,modelwright.dev/revision=${revision}`,
