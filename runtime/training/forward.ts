@@ -12,16 +12,30 @@ export interface TrainingMoment {
 
 /** A layer that draws: tfjs' own draws either without a seed, or the same mask in each step. */
 interface RandomLayer {
-  seed?: number;
+  seed?: number | undefined;
 }
 
-/** Computes the model. Random layers are given a seed of the step and of their place. Throws Failure ModelUnsupported. */
-export function forward(tf: Tf, model: LayersModel, input: Tensor, { seed, step }: TrainingMoment): Tensor {
-  model.layers.forEach((layer, position) => {
-    // Dropout and ours read it each time that they are called.
-    (layer as RandomLayer).seed = derivedSeed(seed, "dropout", position, step);
+/** Has `compute` done while the layers have seeds of the step and of their place; their own are part of what is saved. */
+function seeded<T>(model: LayersModel, { seed, step }: TrainingMoment, compute: () => T): T {
+  // tfjs declares the seed on the random ones only.
+  const layers = model.layers.map((layer) => layer as RandomLayer);
+  const own = layers.map((layer) => layer.seed);
+  layers.forEach((layer, position) => {
+    // Dropout reads it each time that it is called.
+    layer.seed = derivedSeed(seed, "dropout", position, step);
   });
-  const answer = model.apply(input, { training: true });
+  try {
+    return compute();
+  } finally {
+    layers.forEach((layer, position) => {
+      layer.seed = own[position];
+    });
+  }
+}
+
+/** Computes the model. Random layers draw by the step and their place. Throws Failure ModelUnsupported. */
+export function forward(tf: Tf, model: LayersModel, input: Tensor, moment: TrainingMoment): Tensor {
+  const answer = seeded(model, moment, () => model.apply(input, { training: true }));
   if (answer instanceof tf.Tensor) return answer;
   throw new Failure("ModelUnsupported", "The model has several outputs; only models with one can be trained here");
 }

@@ -160,6 +160,13 @@ describe.each(["TensorFlow", "Wasm"] as const)("Training on %s", (engine) => {
     expect(new Set(values())).toEqual(new Set([1]));
   });
 
+  it("changes nothing of what is saved of the layers", () => {
+    const model = tf.sequential({ layers: [tf.layers.dropout({ rate: 0.5, inputShape: [4] })] });
+    const before = model.toJSON();
+    forward(tf, model, tf.ones([1, 4]), { seed: 1, step: 7 });
+    expect(model.toJSON()).toEqual(before);
+  });
+
   it("tells a model whose layers form no chain", () => {
     const input = tf.input({ shape: [4] });
     const left = tf.layers.dense({ units: 4, name: "left" }).apply(input);
