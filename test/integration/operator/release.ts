@@ -1,4 +1,5 @@
 /** The chart installed on an API server, and operators as it starts them: with its arguments and its ServiceAccount. */
+import { randomUUID } from "node:crypto";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
@@ -78,7 +79,10 @@ export class Release {
     const kubeconfig = await this.server.serviceAccountKubeconfig(this.namespace, serviceAccountName);
     // A pod knows its namespace, and has the port for itself.
     const outside = [`--kubeconfig=${kubeconfig}`, `--lease-namespace=${this.namespace}`, "--health-port=0"];
-    const child = spawn(process.execPath, [MAIN, ...(containers[0]?.args ?? []), ...outside], {
+    // The kubelet puts a pod's name and uid into its arguments.
+    const pod = randomUUID();
+    const args = (containers[0]?.args ?? []).map((arg) => arg.replace(/\$\((POD_NAME|POD_UID)\)/g, pod));
+    const child = spawn(process.execPath, [MAIN, ...args, ...outside], {
       stdio: ["ignore", "pipe", "inherit"],
       env: { PATH: process.env["PATH"] },
     });
