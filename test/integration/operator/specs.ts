@@ -145,7 +145,12 @@ const OPTIMIZATION: Spec = {
   model: { uri: "pvc://models/digits/one", digest: digest("1") },
   dataset: { train: csv("train"), test: csv("test") },
   methods: [
-    { prune: { structured: { sparsity: 0.5 }, fineTune: { epochs: 2, batchSize: 16, learningRate: 0.01 } } },
+    {
+      prune: {
+        structured: { sparsity: 0.5, criterion: "L1Norm" },
+        fineTune: { epochs: 2, batchSize: 16, learningRate: 0.01 },
+      },
+    },
     { quantize: { weights: "Uint8" } },
   ],
   goals: { maxAccuracyDrop: 0.02, minSizeRatio: 2, minSpeedup: 1.5, onMiss: "Fail" },
