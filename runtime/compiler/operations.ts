@@ -159,6 +159,8 @@ export interface Operations {
   unaryGradient: { function: "relu" | "relu6" | "elu" | "selu" | "sigmoid" | "tanh" | "softplus" | "softsign" };
   /** (dy, x). */
   leakyReluGradient: { alpha: number };
+  /** (dy): its sums by the last axis. */
+  biasGradient: object;
   /** (like x, kernel, dy). */
   convolutionInputGradient: Convolution;
   /** (x, like kernel, dy). */
