@@ -159,6 +159,8 @@ export interface Operations {
   unaryGradient: { function: "relu" | "relu6" | "elu" | "selu" | "sigmoid" | "tanh" | "softplus" | "softsign" };
   /** (dy, x). */
   leakyReluGradient: { alpha: number };
+  /** (dy): its sums by the last axis. */
+  biasGradient: object;
   /** (like x, kernel, dy). */
   convolutionInputGradient: Convolution;
   /** (x, like kernel, dy). */
@@ -171,6 +173,11 @@ export interface Operations {
   resizeGradient: Resizing;
   /** (x, kernel, recurrent kernel, bias, the seven outputs of `lstm`, dy): gradients by x, kernel, recurrent kernel and bias. */
   lstmGradient: object;
+  /**
+   * (weight, momentum, velocity, gradient, step size): the next three, by Adam with epsilon added before the bias
+   * correction, which the step size has in it. Its outputs are updates of the variables that its first inputs are.
+   */
+  adam: { beta1: number; beta2: number; epsilon: number };
   /** (x [rows, …], indices int32 [rows]): sums of the rows of equal index, [rows of the output, …]. */
   segmentSum: object;
 }

@@ -30,7 +30,7 @@ export function hasAccuracy({ loss, oneHotClasses }: Objective): boolean {
 }
 
 /** Are labels numbers of classes that become vectors of the output's size? */
-function labelsAreClasses({ loss, oneHotClasses }: Objective): boolean {
+export function labelsAreClasses({ loss, oneHotClasses }: Objective): boolean {
   return loss === "sparseCategoricalCrossentropy" || oneHotClasses !== undefined;
 }
 

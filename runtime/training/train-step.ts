@@ -4,7 +4,17 @@ import type { Batch } from "../data/batches.ts";
 /** Means over the examples of a batch: `loss`, and the statistics that metrics are made of. */
 export type BatchValues = Record<string, number>;
 
+/** Several steps in one call, over examples that the engine holds. */
+export interface SeveralSteps {
+  /** Steps of a call; all but the last of an epoch are of whole batches. */
+  count: number;
+  /** `rows`: the numbers of the examples of each batch, one batch or `count`. */
+  run(rows: readonly Uint32Array[], step: number, rateFactor?: number): BatchValues[];
+}
+
 export interface TrainStep {
+  /** Present where it is faster than `run`. */
+  several?: SeveralSteps;
   /**
    * Changes the weights by one batch. `step` counts from 0 over all epochs; `rateFactor` is what a callback made of the
    * learning rate.

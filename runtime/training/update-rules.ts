@@ -23,6 +23,8 @@ export interface Step<T> {
 }
 
 export interface UpdateRule {
+  /** Present for Adam as it was published, which an engine may have in one operation. */
+  adam?: { beta1: number; beta2: number; epsilon: number };
   slots: readonly Slot[];
   /** What depends on the learning rate and on the number of the update only. */
   scalars: (rate: number, update: number) => Record<string, number>;
@@ -83,6 +85,7 @@ function rmsprop({ rho, momentum, epsilon, centered }: Settings<"rmsprop">): Upd
 
 function adam({ beta1, beta2, epsilon, amsgrad = false }: Settings<"adam">): UpdateRule {
   return {
+    ...(amsgrad ? {} : { adam: { beta1, beta2, epsilon } }),
     slots: zero("momentum", "velocity", ...(amsgrad ? ["largest velocity"] : [])),
     scalars: (rate, update) => ({ size: (rate * Math.sqrt(1 - beta2 ** update)) / (1 - beta1 ** update) }),
     change(m, step) {

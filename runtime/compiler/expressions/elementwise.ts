@@ -35,6 +35,7 @@ export const negate = unary("negate");
 export const abs = unary("abs");
 export const sign = unary("sign");
 export const exp = unary("exp");
+export const log = unary("log");
 export const sqrt = unary("sqrt");
 export const rsqrt = unary("rsqrt");
 export const square = unary("square");
@@ -47,6 +48,7 @@ export const elu = unary("elu");
 export const selu = unary("selu");
 export const softplus = unary("softplus");
 export const softsign = unary("softsign");
+export const not = unary("not");
 
 export const add = (a: Operand, b: Operand) => binary("add", a, b);
 export const subtract = (a: Operand, b: Operand) => binary("subtract", a, b);
@@ -54,8 +56,10 @@ export const multiply = (a: Operand, b: Operand) => binary("multiply", a, b);
 export const divide = (a: Operand, b: Operand) => binary("divide", a, b);
 export const maximum = (a: Operand, b: Operand) => binary("maximum", a, b);
 export const minimum = (a: Operand, b: Operand) => binary("minimum", a, b);
+export const less = (a: Operand, b: Operand) => binary("less", a, b, "bool");
 export const greater = (a: Operand, b: Operand) => binary("greater", a, b, "bool");
 export const greaterEqual = (a: Operand, b: Operand) => binary("greaterEqual", a, b, "bool");
+export const equal = (a: Operand, b: Operand) => binary("equal", a, b, "bool");
 export const notEqual = (a: Operand, b: Operand) => binary("notEqual", a, b, "bool");
 
 export const leakyRelu = (x: Value, alpha: number) => derive("leakyRelu", [x], { alpha }, x);

@@ -22,7 +22,15 @@ const reduce =
 export const sum = reduce("sum");
 export const mean = reduce("mean");
 export const max = reduce("max");
+export const min = reduce("min");
 export const any = reduce("any");
+
+export const all = (x: Value) => x.shape.map((_, axis) => axis);
+
+export function argMax(x: Value, along: number): Value {
+  const [axis = 0] = axesOf(x, along);
+  return derive("argMax", [x], { axis }, { dtype: "int32", shape: x.shape.filter((_, index) => index !== axis) });
+}
 
 export function cumulativeSum(x: Value, along: number): Value {
   const [axis = 0] = axesOf(x, along);
@@ -36,3 +44,11 @@ export function softmax(x: Value): Value {
 }
 
 export const logSoftmax = (x: Value) => derive("logSoftmax", [x], {}, x);
+
+/** Product of the sizes along `axes`: a number where they are known. */
+export function count(x: Value, along: number | readonly number[]): Value | number {
+  const axes = axesOf(x, along);
+  const sizes = axes.map((axis) => x.shape[axis] ?? 1);
+  if (!sizes.includes(-1)) return sizes.reduce((product, size) => product * size, 1);
+  return derive("count", [x], { axes }, { dtype: "float32", shape: [] });
+}

@@ -1,5 +1,5 @@
 /** Expressions that put elements elsewhere. */
-import { type Shape, type Value, derive, firstOf } from "../graph.ts";
+import { type Dtype, type Shape, type Value, derive, firstOf } from "../graph.ts";
 import { axesOf } from "./reduction.ts";
 
 const product = (sizes: Shape) => sizes.reduce((all, size) => all * size, 1);
@@ -16,6 +16,14 @@ export function reshape(x: Value, shape: Shape): Value {
   if (full.length === x.shape.length && full.every((size, axis) => size === x.shape[axis])) return x;
   return derive("reshape", [x], {}, { dtype: x.dtype, shape: full });
 }
+
+export const reshapeAs = (x: Value, like: Value) =>
+  like.shape.filter((size) => size === -1).length <= 1
+    ? reshape(x, like.shape)
+    : derive("reshapeAs", [x, like], {}, { dtype: x.dtype, shape: like.shape });
+
+export const broadcastAs = (x: Value, like: Value) =>
+  derive("broadcastAs", [x, like], {}, { dtype: x.dtype, shape: like.shape });
 
 /** A dimension of size one before `axis`. */
 export function expandDims(x: Value, axis: number): Value {
@@ -126,4 +134,8 @@ export function reverse(x: Value, along: number): Value {
 export function gather(x: Value, indices: Value, axis = 0): Value {
   const shape = [...x.shape.slice(0, axis), ...indices.shape, ...x.shape.slice(axis + 1)];
   return derive("gather", [x, indices], { axis }, { dtype: x.dtype, shape });
+}
+
+export function oneHot(indices: Value, depth: number): Value {
+  return derive("oneHot", [indices], { depth }, { dtype: "float32" satisfies Dtype, shape: [...indices.shape, depth] });
 }

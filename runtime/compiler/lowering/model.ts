@@ -35,7 +35,8 @@ type LayerVariable = TfLayer["weights"][number];
 
 const DTYPES: Record<string, TensorType["dtype"]> = { float32: "float32", int32: "int32", bool: "bool" };
 
-class LayerNotCompiled extends Error {
+/** Why one layer stands in the way. */
+export class LayerNotCompiled extends Error {
   readonly why: NotCompiled;
   constructor(layer: TfLayer, cause: unknown) {
     super("a layer is not compiled", { cause });
@@ -185,7 +186,7 @@ function inputsOf(graph: Graph, model: LayersModel): { name: string; value: Valu
 
 /** The model as a graph, or why it cannot be one. */
 export function lowerModel(model: LayersModel): Lowered {
-  return attempt(() => {
+  return expressed(() => {
     const graph = new Graph();
     const weights = weightsOf(model);
     const inputs = inputsOf(graph, model);
@@ -194,17 +195,40 @@ export function lowerModel(model: LayersModel): Lowered {
       inputs.map(({ value }) => value),
       [],
     );
-    const named = outputs.map((value, index) => ({
-      name: model.outputNames[index] ?? model.outputs[index]?.name ?? `output_${index}`,
-      value,
-    }));
-    return { graph, weights: [...weights.values()], answer: { inputs, outputs: named, updates: [] } };
+    const named = outputs.map((value, index) => ({ name: model.outputNames[index] ?? `output_${index}`, value }));
+    return { model: { graph, weights: [...weights.values()], answer: { inputs, outputs: named, updates: [] } } };
   });
 }
 
-function attempt(lower: () => LoweredModel): Lowered {
+/** What a model with one input and one output computes in training. */
+export interface TrainedModel {
+  output: Value;
+  weights: readonly ModelWeight[];
+  /** The value of a weight. */
+  valueOf(weight: ModelWeight): Value;
+}
+
+/** Adds to the graph of `features` what the model computes of them in training. Throws what `expressed` catches. */
+export function lowerForTraining(model: LayersModel, features: Value, training: TrainingInputs): TrainedModel {
+  const { graph } = features.node;
+  const weights = weightsOf(model);
+  const [output, ...others] = new Walk(graph, weights, training).model(model, [features], []).outputs;
+  if (output === undefined || others.length > 0 || model.inputs.length > 1) {
+    throw new LayerNotCompiled(model, new NotExpressible("only models with one input and one output are trained"));
+  }
+  return {
+    output,
+    weights: [...weights.values()],
+    valueOf: ({ name, shape }) => graph.weight(name, { dtype: "float32", shape }),
+  };
+}
+
+/** What `make` gives, or why a model cannot be expressed. */
+export function expressed<T extends object>(
+  make: () => T,
+): (T & { notCompiled?: never }) | { notCompiled: NotCompiled } {
   try {
-    return { model: lower() };
+    return make();
   } catch (error) {
     if (error instanceof LayerNotCompiled) return { notCompiled: error.why };
     throw error;

@@ -18,9 +18,10 @@ export async function compileToAnswer(tf: Tf, source: LayersModel): Promise<Comp
   const { model: lowered, notCompiled } = lowerModel(source);
   if (notCompiled !== undefined) return { notCompiled };
   const { weights, answer } = lowered;
-  const writer = new SavedModelWriter(weights.map(({ name, shape }) => ({ name, shape, dtype: "float32" })));
+  const variables = weights.map(({ name, shape }) => ({ name, shape, dtype: "float32" as const }));
+  const writer = new SavedModelWriter(variables);
   writer.add("serve", answer);
-  writer.addAccess();
+  writer.addAccess(variables);
   const program = await Program.load(tf, writer);
   program.write(weights.map(({ variable }) => variable));
   const model: AnsweringModel = {

@@ -96,7 +96,7 @@ const at = (references: readonly Reference[], index: number): Reference => {
   return reference;
 };
 
-export const answeringOperations: Writers<Exclude<OperationName, TrainingOperation | "input" | "weight">> = {
+export const answeringOperations: Writers<Exclude<OperationName, TrainingOperation | "input" | "weight" | "adam">> = {
   constant: (to, node) => to.constant(node.attributes.values, outputOf(node).dtype, outputOf(node).shape),
   unary: (to, node, inputs) =>
     to.node(UNARY[node.attributes.function], inputs, elementwise(node.attributes.function, node)),

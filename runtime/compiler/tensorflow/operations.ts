@@ -4,7 +4,7 @@ import { answeringOperations } from "./answering-operations.ts";
 import { trainingOperations } from "./training-operations.ts";
 import type { Writers } from "./writing.ts";
 
-export const operations: Writers<Exclude<OperationName, "input" | "weight">> = {
+export const operations: Writers<Exclude<OperationName, "input" | "weight" | "adam">> = {
   ...answeringOperations,
   ...trainingOperations,
 };

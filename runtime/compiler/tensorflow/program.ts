@@ -7,11 +7,16 @@ import type { Tf } from "../../engine/backend.ts";
 import { type Signature, openSignature } from "../../engine/session.ts";
 import { type SavedModelWriter, TAG, accessName } from "./saved-model.ts";
 
+interface Callable {
+  inputs: readonly string[];
+  signature: Signature;
+}
+
 export class Program {
   readonly #tf: Tf;
-  readonly #signatures: ReadonlyMap<string, Signature>;
+  readonly #signatures: ReadonlyMap<string, Callable>;
 
-  private constructor(tf: Tf, signatures: ReadonlyMap<string, Signature>) {
+  private constructor(tf: Tf, signatures: ReadonlyMap<string, Callable>) {
     this.#tf = tf;
     this.#signatures = signatures;
   }
@@ -21,19 +26,26 @@ export class Program {
     const folder = await mkdtemp(join(tmpdir(), "graph-"));
     try {
       await writer.save(folder);
-      const signatures = new Map<string, Signature>();
-      for (const name of writer.signatures) signatures.set(name, await openSignature(tf, folder, TAG, name));
+      const signatures = new Map<string, Callable>();
+      for (const { name, inputs } of writer.signatures) {
+        signatures.set(name, { inputs, signature: await openSignature(tf, folder, TAG, name) });
+      }
       return new Program(tf, signatures);
     } finally {
       await rm(folder, { recursive: true });
     }
   }
 
-  /** Calls the function `name`. Inputs and outputs are the caller's to dispose. */
-  call(name: string, inputs: NamedTensorMap): NamedTensorMap {
-    const signature = this.#signatures.get(name);
-    if (signature === undefined) throw new RangeError(`the graph has no function ${name}`);
-    return signature.run(inputs);
+  /** Calls the function `name` with those of `given` that it takes. Inputs and outputs are the caller's to dispose. */
+  call(name: string, given: NamedTensorMap): NamedTensorMap {
+    const callable = this.#signatures.get(name);
+    if (callable === undefined) throw new RangeError(`the graph has no function ${name}`);
+    const taken = callable.inputs.map((input): [string, Tensor] => {
+      const tensor = given[input];
+      if (tensor === undefined) throw new RangeError(`the function ${name} is not given ${input}`);
+      return [input, tensor];
+    });
+    return callable.signature.run(Object.fromEntries(taken));
   }
 
   /** Values of all variables, as copies, in their order. */
@@ -54,6 +66,6 @@ export class Program {
   }
 
   dispose(): void {
-    for (const signature of this.#signatures.values()) signature.dispose();
+    for (const { signature } of this.#signatures.values()) signature.dispose();
   }
 }

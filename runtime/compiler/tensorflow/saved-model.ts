@@ -13,10 +13,8 @@ interface Endpoint {
   shape: Shape;
 }
 
-export interface Variable {
+export interface Variable extends TensorType {
   name: string;
-  dtype: Datatype;
-  shape: Shape;
 }
 
 /** The tag under which the model is found. */
@@ -43,7 +41,7 @@ interface Written {
 
 export class SavedModelWriter {
   readonly #graph = new GraphDef();
-  readonly #signatures = new Map<string, ProtobufWriter>();
+  readonly #signatures = new Map<string, { message: ProtobufWriter; inputs: readonly string[] }>();
   readonly #handles = new Map<string, Reference>();
   readonly #constants = new Map<Node, readonly Reference[]>();
   readonly #variables: readonly Variable[];
@@ -61,40 +59,82 @@ export class SavedModelWriter {
     }
   }
 
-  /** Names of the signatures. */
-  get signatures(): readonly string[] {
-    return [...this.#signatures.keys()];
+  /** Names of the signatures, with those of their inputs. */
+  get signatures(): readonly { name: string; inputs: readonly string[] }[] {
+    return [...this.#signatures].map(([name, { inputs }]) => ({ name, inputs }));
   }
 
-  /** A signature that computes `called` once. */
-  add(signature: string, called: GraphFunction): void {
-    const inputs = called.inputs.map(({ name, value }) => ({ name, value, endpoint: this.#placeholder(value) }));
-    const fed = new Map(inputs.map(({ value, endpoint }) => [value, endpoint.reference]));
-    const { outputs, updates } = this.#write(called, fed, []);
+  /** A signature that computes `called` once. Inputs that `source` computes are not fed; those of `source` are. */
+  add(signature: string, called: GraphFunction, source: GraphFunction = NOTHING): void {
+    const given = inputsOf(called, source).map((input) => ({ ...input, endpoint: this.#placeholder(input.value) }));
+    const fed = new Map(given.map(({ value, endpoint }) => [value, endpoint.reference]));
+    const { outputs, updates } = this.#write(called, this.#sourced(called, source, fed), []);
+    const results = called.outputs.map(({ name, value }): [string, Endpoint] => [
+      name,
+      this.#result(at(outputs, name), value, updates),
+    ]);
     this.#sign(
       signature,
-      Object.fromEntries(inputs.map(({ name, endpoint }) => [name, endpoint])),
-      Object.fromEntries(
-        called.outputs.map(({ name, value }) => [name, this.#result(outputs[name] ?? "", value, updates)]),
-      ),
+      Object.fromEntries(given.map(({ name, endpoint }) => [name, endpoint])),
+      Object.fromEntries(results),
     );
   }
 
-  /** Signatures `get`, which answers all variables, and `set`, which gives them values: by their place in the list. */
-  addAccess(): void {
-    const floats = this.#variables.filter(({ dtype }) => dtype === "float32");
+  /**
+   * A signature that computes `called` several times, each with the variables that the one before left. Inputs and
+   * outputs have a first dimension for the times.
+   */
+  addRepeated(signature: string, called: GraphFunction, times: number, source: GraphFunction = NOTHING): void {
+    const given = inputsOf(called, source).map(({ name, value }) => {
+      const endpoint = this.#placeholder({ dtype: value.dtype, shape: [times, ...value.shape] });
+      const attributes = { T: { type: value.dtype }, num: { integer: times }, axis: { integer: 0 } };
+      return { name, value, endpoint, parts: this.#graph.node("Unpack", [endpoint.reference], attributes) };
+    });
+    const results = new Map<string, Reference[]>(called.outputs.map(({ name }) => [name, []]));
+    let after: readonly string[] = [];
+    for (let time = 0; time < times; time += 1) {
+      const fed = new Map(given.map(({ value, parts }) => [value, `${parts}:${time}`]));
+      const { outputs, updates } = this.#write(called, this.#sourced(called, source, fed), after);
+      for (const [name, list] of results) list.push(at(outputs, name));
+      after = updates;
+    }
+    const packed = called.outputs.map(({ name, value }): [string, Endpoint] => {
+      const attributes = { T: { type: value.dtype }, N: { integer: times }, axis: { integer: 0 } };
+      const all = this.#graph.node("Pack", results.get(name) ?? [], attributes);
+      return [name, this.#result(all, { dtype: value.dtype, shape: [times, ...value.shape] }, after)];
+    });
+    this.#sign(
+      signature,
+      Object.fromEntries(given.map(({ name, endpoint }) => [name, endpoint])),
+      Object.fromEntries(packed),
+    );
+  }
+
+  /** What is fed to `called`: besides `fed`, what `source` computes. */
+  #sourced(called: GraphFunction, source: GraphFunction, fed: ReadonlyMap<Value, Reference>): Map<Value, Reference> {
+    const { outputs } = this.#write(source, fed, []);
+    const all = new Map(fed);
+    for (const { name, value } of called.inputs) {
+      const reference = outputs[name];
+      if (reference !== undefined) all.set(value, reference);
+    }
+    return all;
+  }
+
+  /** Signatures `get`, which answers the variables, and `set`, which gives them values: by their place in the list. */
+  addAccess(variables: readonly Variable[]): void {
     const read: Record<string, Endpoint> = {};
     const given: Record<string, Endpoint> = {};
     const assigned: string[] = [];
-    for (const [index, variable] of floats.entries()) {
+    for (const [index, variable] of variables.entries()) {
       const name = accessName(index);
       read[name] = { ...variable, reference: this.#read(variable.name, []) };
-      const placeholder = this.#placeholder({ dtype: "float32", shape: variable.shape });
+      const placeholder = this.#placeholder(variable);
       given[name] = placeholder;
       assigned.push(this.#assign(variable.name, placeholder.reference, []));
     }
     this.#sign("get", {}, read);
-    const count = this.#graph.constant(Float32Array.of(floats.length), "float32", []);
+    const count = this.#graph.constant(Float32Array.of(variables.length), "float32", []);
     this.#sign("set", given, { count: this.#result(count, { dtype: "float32", shape: [] }, assigned) });
   }
 
@@ -102,13 +142,13 @@ export class SavedModelWriter {
   async save(folder: string): Promise<void> {
     const information = new ProtobufWriter().string(4, TAG).string(5, "2.21.0");
     const meta = new ProtobufWriter().message(1, information).message(2, this.#graph.message());
-    for (const [name, signature] of this.#signatures) meta.entry(5, name, signature);
+    for (const [name, { message }] of this.#signatures) meta.entry(5, name, message);
     await mkdir(folder, { recursive: true });
     await writeFile(join(folder, "saved_model.pb"), new ProtobufWriter().integer(1, 1).message(2, meta).finish());
   }
 
   #sign(name: string, inputs: Record<string, Endpoint>, outputs: Record<string, Endpoint>): void {
-    this.#signatures.set(name, signatureMessage(inputs, outputs));
+    this.#signatures.set(name, { message: signatureMessage(inputs, outputs), inputs: Object.keys(inputs) });
   }
 
   #placeholder({ dtype, shape }: TensorType): Endpoint {
@@ -159,9 +199,10 @@ export class SavedModelWriter {
 
   /** Writes the nodes of a function whose inputs are `fed`, and which begins when `after` is done. */
   #write(called: GraphFunction, fed: ReadonlyMap<Value, Reference>, after: readonly string[]): Written {
-    const values = [...called.outputs, ...called.updates].map(({ value }) => value);
+    const values = valuesOf(called);
     const known = new Map<Value, Reference>(fed);
     for (const node of nodesFor(values)) {
+      if (node.operation === "adam") continue;
       const written = this.#node(node, known, after);
       node.outputs.forEach((output, index) => {
         const reference = written[index];
@@ -173,16 +214,43 @@ export class SavedModelWriter {
       if (found === undefined) throw new RangeError(`${value.node.name} has not been written`);
       return found;
     };
-    // Every new value is there before the first variable changes.
-    const results = values.map((value) => reference(value).split(":")[0] ?? "");
-    const barrier =
-      called.updates.length === 0
-        ? []
-        : [this.#graph.node("NoOp", [], {}, { name: "computed", after: [...new Set(results)] })];
     return {
       outputs: Object.fromEntries(called.outputs.map(({ name, value }) => [name, reference(value)])),
-      updates: called.updates.map(({ name, value }) => this.#assign(name, reference(value), barrier)),
+      updates: this.#update(called, reference),
     };
+  }
+
+  /** Writes what changes variables, once all that is computed of their former values is there. */
+  #update({ outputs, updates }: GraphFunction, reference: (value: Value) => Reference): string[] {
+    if (updates.length === 0) return [];
+    const needed = [...outputs, ...updates].flatMap(({ value }) =>
+      value.node.operation === "adam" ? value.node.inputs.slice(3) : [value],
+    );
+    const computed = [...new Set(needed.map((value) => nodeName(reference(value))))];
+    const barrier = [this.#graph.node("NoOp", [], {}, { name: "computed", after: computed })];
+    return updates.flatMap(({ name, value }) => {
+      if (value.node.operation !== "adam") return [this.#assign(name, reference(value), barrier)];
+      // The first of its outputs stands for all three.
+      return value.index === 0 ? [this.#adam(value.node, reference, barrier)] : [];
+    });
+  }
+
+  #adam(
+    node: Extract<Node, { operation: "adam" }>,
+    reference: (value: Value) => Reference,
+    after: readonly string[],
+  ): string {
+    const handles = node.inputs.slice(0, 3).map(({ node: source }) => {
+      if (source.operation !== "weight") throw new RangeError(`${node.name} changes what is no variable`);
+      return this.#handle(source.attributes.name);
+    });
+    const number = (value: number) => this.#graph.constant(Float32Array.of(value), "float32", []);
+    const [gradient = "", size = ""] = node.inputs.slice(3).map(reference);
+    const { beta1, beta2, epsilon } = node.attributes;
+    // The step size has the bias correction in it: powers of zero leave it as it is.
+    const numbers = [number(0), number(0), size, number(beta1), number(beta2), number(epsilon)];
+    const attributes = { T: { type: "float32" }, use_locking: { flag: false }, use_nesterov: { flag: false } } as const;
+    return this.#graph.node("ResourceApplyAdam", [...handles, ...numbers, gradient], attributes, { after });
   }
 
   #node(node: Node, known: ReadonlyMap<Value, Reference>, after: readonly string[]): readonly Reference[] {
@@ -196,6 +264,7 @@ export class SavedModelWriter {
       return reference;
     });
     // Each writer takes the nodes of its own operation.
+    if (node.operation === "adam") return [];
     const write = operations[node.operation] as (
       to: GraphDef,
       node: Node,
@@ -205,6 +274,25 @@ export class SavedModelWriter {
     if (node.operation === "constant") this.#constants.set(node, written);
     return written;
   }
+}
+
+const valuesOf = ({ outputs, updates }: GraphFunction) => [...outputs, ...updates].map(({ value }) => value);
+
+const NOTHING: GraphFunction = { inputs: [], outputs: [], updates: [] };
+
+/** The inputs that are fed: those of `source`, and those of `called` that it needs and `source` does not compute. */
+function inputsOf(called: GraphFunction, source: GraphFunction): GraphFunction["inputs"] {
+  const used = new Set(nodesFor(valuesOf(called)));
+  const computed = new Set(source.outputs.map(({ name }) => name));
+  return [...source.inputs, ...called.inputs.filter(({ name, value }) => !computed.has(name) && used.has(value.node))];
+}
+
+const nodeName = (reference: Reference) => reference.split(":")[0] ?? reference;
+
+function at(references: Readonly<Record<string, Reference>>, name: string): Reference {
+  const reference = references[name];
+  if (reference === undefined) throw new RangeError(`there is no output ${name}`);
+  return reference;
 }
 
 /** Name of the variable at `index` in the signatures `get` and `set`. */

@@ -43,6 +43,7 @@ export const trainingOperations: Writers<TrainingOperation> = {
   },
   leakyReluGradient: (to, node, inputs) =>
     to.node("LeakyReluGrad", inputs, { T: typed(node), alpha: { float: node.attributes.alpha } }),
+  biasGradient: (to, node, inputs) => to.node("BiasAddGrad", inputs, { T: typed(node), data_format: { text: "NHWC" } }),
   convolutionInputGradient: (to, node, [like = "", kernel = "", dy = ""]) =>
     to.node(dense(node.attributes, "Input"), [to.shapeOf(like, "float32"), kernel, dy], {
       T: typed(node),

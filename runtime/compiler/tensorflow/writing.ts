@@ -17,6 +17,7 @@ export type TrainingOperation =
   | "softmaxCrossEntropy"
   | "unaryGradient"
   | "leakyReluGradient"
+  | "biasGradient"
   | "convolutionInputGradient"
   | "convolutionKernelGradient"
   | "depthwiseInputGradient"
