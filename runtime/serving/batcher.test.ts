@@ -188,6 +188,17 @@ describe("batcher", () => {
     expect(answers).toEqual({ a: [1], b: "NotReady", c: [4] });
   });
 
+  it("lets a caller with little in the queue go first when it is full, at the cost of who has filled it", async () => {
+    const { engine, submit, answers } = setUp(1, 3);
+    submit("computing", [0], { caller: "greedy" });
+    for (const [index, name] of ["g1", "g2", "g3"].entries()) submit(name, [10 + index], { caller: "greedy" });
+    submit("m", [1], { caller: "modest" });
+    expect(() => submit("g4", [13], { caller: "greedy" })).toThrow("3 requests are waiting already");
+    for (let n = 0; n < 4; n++) await engine.finish();
+    expect(answers).toEqual({ computing: [1], g1: [11], g2: [12], g3: "QueueFull", m: [2] });
+    expect(engine.batches.flat().indexOf(1)).toBeLessThan(engine.batches.flat().indexOf(11));
+  });
+
   it("is closed until it is opened", () => {
     const batcher = new Batcher({
       compute: new ManualEngine().compute,

@@ -1,4 +1,5 @@
 import type { Clock } from "./clock.ts";
+import { FairQueue, type QueueEntry } from "./fair-queue.ts";
 import { RequestError } from "./request-error.ts";
 import type { InferenceRequest, Ticket } from "./servable.ts";
 import { type Tensor, bytesOf, concatenate, rowsOf } from "./tensor.ts";
@@ -31,13 +32,15 @@ interface Waiting {
 }
 
 /**
- * The bounded queue before the engine, closed at first. No timer makes batches: requests that arrive while the engine computes form the
- * next batch, oldest first. A request past its deadline is dropped before it is computed.
+ * The bounded queue before the engine, closed at first. Requests that arrive while the engine computes form the next
+ * batch; callers get their turns fairly, and requests of one caller stay in their order. A request past its deadline is
+ * dropped before it is computed.
  */
 export class Batcher {
   readonly #options: BatcherOptions;
-  #waiting: Waiting[] = [];
-  #computing: Waiting[] = [];
+  readonly #queue = new FairQueue<Waiting>();
+  #waitingBytes = 0;
+  #computing: readonly Waiting[] = [];
   #closed: RequestError | undefined = new RequestError("NotReady", "the engine has not started yet");
   #maxRows = 1;
   #idle: (() => void)[] = [];
@@ -47,49 +50,40 @@ export class Batcher {
   }
 
   get waiting(): number {
-    return this.#waiting.length;
+    return this.#queue.size;
   }
 
   get computing(): number {
     return this.#computing.length;
   }
 
-  /**
-   * Inputs all have the same number of rows. Throws RequestError QueueFull, or what the batcher was closed with.
-   */
-  submit({ inputs, timeout }: InferenceRequest): Ticket {
+  /** Inputs all have the same number of rows. Throws RequestError QueueFull, or what the batcher was closed with. */
+  submit({ inputs, timeout, caller }: InferenceRequest): Ticket {
     if (this.#closed !== undefined) throw this.#closed;
     const { clock } = this.#options;
     const bytes = inputs.reduce((sum, { data }) => sum + bytesOf(data), 0);
-    this.#admit(bytes);
+    this.#admit(bytes, caller);
     const { promise, resolve, reject } = Promise.withResolvers<readonly Tensor[]>();
-    const request: Waiting = {
-      inputs,
-      rows: inputs[0]?.shape[0] ?? 1,
-      bytes,
-      since: clock.now(),
-      key: keyOf(inputs),
-      resolve,
-      reject,
-    };
+    const rows = inputs[0]?.shape[0] ?? 1;
+    const request: Waiting = { inputs, rows, bytes, since: clock.now(), key: keyOf(inputs), resolve, reject };
+    const entry = this.#queue.push(request, caller, rows);
+    this.#waitingBytes += bytes;
     const timer = clock.setTimeout(() => {
-      this.#drop(request, new RequestError("DeadlineExceeded", "the request's deadline passed while it was waiting"));
+      this.#drop(entry, new RequestError("DeadlineExceeded", "the request's deadline passed while it was waiting"));
     }, timeout);
     const outputs = promise.finally(() => clock.clearTimeout(timer));
-    this.#waiting.push(request);
     this.#next();
     return {
       outputs,
-      cancel: () => this.#drop(request, new RequestError("Cancelled", "the client has closed the request")),
+      cancel: () => this.#drop(entry, new RequestError("Cancelled", "the client has closed the request")),
     };
   }
 
   /** Rejects what waits and, from now on, what comes, until `open`. What is being computed is left alone. */
   close(error: RequestError): void {
     this.#closed = error;
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const request of waiting) request.reject(error);
+    this.#waitingBytes = 0;
+    for (const request of this.#queue.clear()) request.reject(error);
   }
 
   /** `maxRows`: of a batch that is put together; a single larger request is computed alone. 1: nothing is put together. */
@@ -100,27 +94,29 @@ export class Batcher {
 
   /** Resolves when nothing waits or is being computed. */
   idle(): Promise<void> {
-    if (this.#waiting.length + this.#computing.length === 0) return Promise.resolve();
+    if (this.#queue.size + this.#computing.length === 0) return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
-  #admit(bytes: number): void {
+  #admit(bytes: number, caller: string): void {
     const { maxWaiting, maxWaitingBytes } = this.#options;
-    const count = this.#waiting.length;
-    if (count >= maxWaiting) {
-      throw new RequestError("QueueFull", `${maxWaiting} requests are waiting already; try again later`);
+    const full = new RequestError("QueueFull", `${maxWaiting} requests are waiting already; try again later`);
+    if (this.#queue.size >= maxWaiting) {
+      // Whoever has filled the queue gives way to who has not.
+      const victim = this.#queue.victimFor(caller);
+      if (victim === undefined) throw full;
+      this.#drop(victim, full);
     }
-    const waiting = this.#waiting.reduce((sum, request) => sum + request.bytes, 0);
-    if (count > 0 && waiting + bytes > maxWaitingBytes) {
+    const waiting = this.#waitingBytes;
+    if (this.#queue.size > 0 && waiting + bytes > maxWaitingBytes) {
       throw new RequestError("QueueFull", `${waiting} bytes of inputs are waiting already; try again later`);
     }
   }
 
-  #drop(request: Waiting, error: RequestError): void {
-    const index = this.#waiting.indexOf(request);
-    if (index === -1) return;
-    this.#waiting.splice(index, 1);
-    request.reject(error);
+  #drop(entry: QueueEntry<Waiting>, error: RequestError): void {
+    if (!this.#queue.remove(entry)) return;
+    this.#waitingBytes -= entry.item.bytes;
+    entry.item.reject(error);
   }
 
   #next(): void {
@@ -138,20 +134,20 @@ export class Batcher {
     });
   }
 
-  /** The oldest request and those that fit into its batch; none overtakes another of its shape. */
-  #take(): Waiting[] {
-    const [oldest] = this.#waiting;
-    if (oldest === undefined) return [];
+  /** The first in turn and those that fit into its batch; none overtakes another of its shape. */
+  #take(): readonly Waiting[] {
+    const [first] = this.#queue.entries;
+    if (first === undefined) return [];
     let rows = 0;
-    const batch: Waiting[] = [];
-    const rest: Waiting[] = [];
-    for (const request of this.#waiting) {
-      if (request.key === oldest.key) rows += request.rows;
-      const fits = request === oldest || (request.key === oldest.key && rows <= this.#maxRows);
-      (fits ? batch : rest).push(request);
-    }
-    this.#waiting = rest;
-    return batch;
+    const taken = this.#queue.take((entry) => {
+      if (entry.item.key !== first.item.key) return false;
+      rows += entry.item.rows;
+      return entry === first || rows <= this.#maxRows;
+    });
+    return taken.map(({ item }) => {
+      this.#waitingBytes -= item.bytes;
+      return item;
+    });
   }
 
   async #compute(batch: readonly Waiting[]): Promise<void> {
