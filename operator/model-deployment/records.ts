@@ -4,6 +4,7 @@ import type { IEndpointSlice } from "kubernetes-models/discovery.k8s.io/v1/Endpo
 import type { IPodDisruptionBudget } from "kubernetes-models/policy/v1/PodDisruptionBudget";
 import type { IService } from "kubernetes-models/v1/Service";
 import type { Identified, Stored } from "../kernel/meta.ts";
+import type { PodRecord } from "../pods/pod-record.ts";
 import type { PodTemplate } from "../pods/types.ts";
 import { metadataOf } from "../runs/job-record.ts";
 
@@ -16,15 +17,14 @@ export interface DeploymentRecord extends Identified {
   readonly replicas: number;
   readonly updated: number;
   readonly ready: number;
-  readonly template: PodTemplate;
+  /** JSON: a thousand templates as text are a third of what they are as objects, and only reconciles look at them. */
+  readonly templateText: string;
   /** Why pods cannot be created. */
   readonly refusal?: string | undefined;
 }
 
 export function deploymentRecord(deployment: Stored<IDeployment>): DeploymentRecord {
   const { spec, status = {} } = deployment;
-  // A thousand templates as text are a third of what they are as objects; they are looked at in reconciles only.
-  const template = JSON.stringify(spec?.template ?? {});
   const refusal = status.conditions?.find(({ type, status: holds }) => type === "ReplicaFailure" && holds === "True");
   return {
     metadata: metadataOf(deployment),
@@ -34,11 +34,19 @@ export function deploymentRecord(deployment: Stored<IDeployment>): DeploymentRec
     replicas: status.replicas ?? 0,
     updated: status.updatedReplicas ?? 0,
     ready: status.readyReplicas ?? 0,
-    get template() {
-      return JSON.parse(template) as PodTemplate;
-    },
+    templateText: JSON.stringify(spec?.template ?? {}),
     refusal: refusal?.message,
   };
+}
+
+export function templateOf({ templateText }: DeploymentRecord): PodTemplate {
+  // As the API server checked it.
+  return JSON.parse(templateText) as PodTemplate;
+}
+
+/** Counts the pods themselves: the status of a Deployment follows them, after a while where a cluster is busy. */
+export function counted(deployment: DeploymentRecord, pods: readonly PodRecord[]): DeploymentRecord {
+  return { ...deployment, replicas: pods.length, ready: pods.filter(({ ready }) => ready).length };
 }
 
 export type ServiceRecord = Identified & {
