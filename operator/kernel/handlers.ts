@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from "node:util";
 import type { Change, ChangeHandler } from "./informer.ts";
 import { controllerOf, type Identified, keyOf } from "./meta.ts";
 import { highPriority, lowPriority, type WorkQueue } from "./queue.ts";
@@ -58,7 +57,8 @@ export function enqueueMapped<P extends Identified>(
 
 function isSame(before: Identified, after: Identified): boolean {
   const { resourceVersion } = after.metadata;
-  return isDeepStrictEqual({ ...before, metadata: { ...before.metadata, resourceVersion } }, after);
+  const unchanged = { ...before, metadata: { ...before.metadata, resourceVersion } };
+  return JSON.stringify(unchanged) === JSON.stringify(after);
 }
 
 function priorityOf<P>(change: Change<P>): number {

@@ -17,8 +17,7 @@ export interface DeploymentRecord extends Identified {
   readonly replicas: number;
   readonly updated: number;
   readonly ready: number;
-  /** JSON: a thousand templates as text are a third of what they are as objects, and only reconciles look at them. */
-  readonly templateText: string;
+  readonly template: PodTemplate;
   /** Why pods cannot be created. */
   readonly refusal?: string | undefined;
 }
@@ -34,14 +33,9 @@ export function deploymentRecord(deployment: Stored<IDeployment>): DeploymentRec
     replicas: status.replicas ?? 0,
     updated: status.updatedReplicas ?? 0,
     ready: status.readyReplicas ?? 0,
-    templateText: JSON.stringify(spec?.template ?? {}),
+    template: spec?.template ?? {},
     refusal: refusal?.message,
   };
-}
-
-export function templateOf({ templateText }: DeploymentRecord): PodTemplate {
-  // As the API server checked it.
-  return JSON.parse(templateText) as PodTemplate;
 }
 
 /** Counts the pods themselves: the status of a Deployment follows them, after a while where a cluster is busy. */

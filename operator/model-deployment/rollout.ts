@@ -19,7 +19,6 @@ import {
 } from "./objects.ts";
 import { digestOf, isGivenUp, type RevisionView, type Situation } from "./observed.ts";
 import { mismatched, revisionProblem, verified } from "./problem.ts";
-import { templateOf } from "./records.ts";
 import { imageOf, newRevision, pinned, type Revision, revisionConfigMap, revisionLabels } from "./revision.ts";
 import { DECISION, decisionAnnotation } from "./scaling/replicas.ts";
 
@@ -88,7 +87,7 @@ function revision(situation: Situation, name: string): Write[] {
   const view = views.get(name) ?? { name, pods: [], superseded: false };
   const lost =
     name === desired && view.revision === undefined && resolution.state === "Known"
-      ? newRevision(owner, resolution.model, config, view.deployment && imageOf(templateOf(view.deployment)))
+      ? newRevision(owner, resolution.model, config, view.deployment && imageOf(view.deployment.template))
       : undefined;
   const record = view.revision ?? lost;
   return [
@@ -165,7 +164,7 @@ export function target(situation: Situation, view: RevisionView) {
 function deployment(situation: Situation, view: RevisionView, record: Revision | undefined): Write[] {
   const { owner, now } = situation.observed;
   const live = view.deployment;
-  const template = record?.template ?? (live && templateOf(live));
+  const template = record?.template ?? live?.template;
   if (template === undefined) return [];
   const { replicas, failure } = target(situation, view);
   const starts = replicas > 0 && (live === undefined || live.wanted === 0);
@@ -198,7 +197,7 @@ function isAs(
     live.wanted === object.spec.replicas &&
     own.every((key) => held[key] === annotations[key]) &&
     covers(live.metadata.labels, object.metadata.labels) &&
-    covers(templateOf(live), object.spec.template)
+    covers(live.template, object.spec.template)
   );
 }
 
@@ -244,7 +243,7 @@ function retire(situation: Situation, name: string): Write[] {
     ...(view.failure === undefined ? {} : { [ANNOTATIONS.failure]: JSON.stringify(view.failure) }),
     ...(view.failure !== undefined && desired !== undefined ? { [ANNOTATIONS.superseded]: "true" } : {}),
   };
-  const template = view.revision?.template ?? templateOf(live);
+  const template = view.revision?.template ?? live.template;
   const object = revisionDeployment(observed.owner, name, template, stops ? 0 : live.wanted, annotations);
   const { uid } = live.metadata;
   return [
