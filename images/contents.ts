@@ -24,7 +24,7 @@ export const contents: Record<ImageName, Contents> = {
     command: "modelwright-operator",
     main: "operator/main.ts",
     sources: ["crds", "operator"],
-    packages: ["prom-client", "winston", "yaml", "zod"],
+    packages: ["prom-client", "yaml", "zod"],
     omitted: {
       "@kubernetes/client-node":
         "65 MB that only a kubeconfig with a login program needs; a pod has its service account's token",

@@ -1,6 +1,5 @@
 /** Trusts more than the authority that a connection comes with. */
 import { readFile } from "node:fs/promises";
-import { rootCertificates } from "node:tls";
 import { type Connection, KubeConfigError, type TlsMaterial } from "./kernel/kube-config.ts";
 
 /**
@@ -17,7 +16,8 @@ export async function withAuthorities(connection: Connection, file: string): Pro
       if (fresh) bundle = await certificates(file);
       // The same object for as long as nothing changed: connections are kept by it.
       if (known?.from !== from || known.bundle !== bundle) {
-        known = { from, bundle, tls: { ...from, ca: `${from.ca ?? rootCertificates.join("\n")}\n${bundle}` } };
+        const ca = from.ca ?? process.getBuiltinModule("node:tls").rootCertificates.join("\n");
+        known = { from, bundle, tls: { ...from, ca: `${ca}\n${bundle}` } };
       }
       return known.tls;
     },

@@ -63,7 +63,8 @@ const SERVICE_NAME = "kubernetes.io/service-name";
 
 export function createOperator(options: OperatorOptions): Operator {
   const { client, config, logger, namespaces, metrics, clock = systemClock } = options;
-  const common = { client, namespaces, logger, clock, observer: metrics?.informers };
+  // A thousand models have several thousand objects, of which a reconcile looks at a few.
+  const common = { client, namespaces, logger, clock, observer: metrics?.informers, compact: true };
   const selected = { ...common, labelSelector: `${LABELS.managedBy}=${MANAGED_BY}` };
   const source = { [BY_SOURCE]: sourceKeys };
 

@@ -3,7 +3,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const folder = dirname(fileURLToPath(import.meta.url));
-const packages = ["winston", "prom-client"];
+const packages = ["prom-client"];
 const lazyPackages = ["yaml", "@kubernetes/client-node"];
 
 async function sources(): Promise<string[]> {

@@ -1,7 +1,7 @@
-import { Agent as HttpAgent, type ClientRequest, type IncomingMessage, request as httpRequest } from "node:http";
-import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import type { Agent, ClientRequest, IncomingMessage } from "node:http";
 import { setImmediate as turn } from "node:timers/promises";
 import type { TlsMaterial } from "./kube-config.ts";
+import { http, https } from "./node-http.ts";
 
 export interface Request {
   readonly method: string;
@@ -27,8 +27,8 @@ const keepAliveMilliseconds = 15_000;
 
 /** Kept HTTP/1.1 connections to one server: a stalled stream then never holds back the others. Follows no redirect. */
 export class Connections {
-  readonly #agent: HttpAgent;
-  readonly #send: typeof httpRequest;
+  readonly #agent: Agent;
+  readonly #send: typeof http.request;
   readonly #active = new Set<ClientRequest>();
   readonly #secured: string;
 
@@ -41,8 +41,8 @@ export class Connections {
       maxSockets: most,
       timeout: idleMilliseconds,
     };
-    this.#agent = secure ? new HttpsAgent(options) : new HttpAgent(options);
-    this.#send = secure ? httpsRequest : httpRequest;
+    this.#agent = secure ? new https.Agent(options) : new http.Agent(options);
+    this.#send = secure ? https.request : http.request;
     this.#secured = secure ? "secureConnect" : "connect";
   }
 

@@ -63,7 +63,7 @@ describe("what the queue is told of a change", () => {
     const owned = record("child", { kind: "Owner", apiVersion: "kernel.test/v1", name: "first" });
     child(change(owned));
     await clock.advance(60);
-    child(change(owned, { before: owned }));
+    child(change({ metadata: { ...owned.metadata, labels: { a: "b" } } }, { before: owned }));
     own(change(generation("asked", 1)));
     expect(queue.depth).toBe(1);
     expect(await queue.take()).toMatchObject({ key: "ns/asked" });
@@ -82,10 +82,20 @@ describe("what the queue is told of a change", () => {
     expect(await taken(queue)).toEqual(["ns/first", "ns/second"]);
   });
 
+  it("says nothing of a change that the record does not show", async () => {
+    const queue = newQueue();
+    const tell = enqueueMapped<Identified>(queue, ({ metadata }) => [`ns/${metadata.name}`]);
+    const next = record("a");
+    tell(change({ metadata: { ...next.metadata, resourceVersion: "2" } }, { before: next }));
+    expect(queue.pending).toEqual([]);
+    tell(change({ metadata: { ...next.metadata, resourceVersion: "3", labels: { a: "b" } } }, { before: next }));
+    expect(queue.pending).toEqual(["ns/a"]);
+  });
+
   it("leads to each key once, also when an object is gone", async () => {
     const queue = newQueue();
     const tell = enqueueMapped<Identified>(queue, ({ metadata }) => [`ns/of-${metadata.name}`]);
-    tell(change(record("a"), { before: record("a") }));
+    tell(change(record("a"), { before: generation("a", 1) }));
     tell({ key: "ns/b", before: record("b"), after: undefined, initial: false });
     expect(await taken(queue)).toEqual(["ns/of-a", "ns/of-b"]);
   });

@@ -36,19 +36,29 @@ export function enqueueOwner<P extends Identified>(
   return enqueueMapped(queue, ownerOf, options);
 }
 
-/** Enqueues the keys that `map` names for the record before and after the change. */
+/**
+ * Enqueues the keys that `map` names for the record before and after the change. A change of which the record shows
+ * nothing, but for its version, is none.
+ */
 export function enqueueMapped<P extends Identified>(
   queue: WorkQueue,
   map: (record: P) => readonly string[],
   options: HandlerOptions = {},
 ): ChangeHandler<P> {
   return (change) => {
+    if (change.before && change.after && isSame(change.before, change.after)) return;
     const keys = new Set<string>();
     for (const record of [change.before, change.after]) {
       if (record) for (const key of map(record)) keys.add(key);
     }
     for (const key of keys) queue.add(key, { priority: priorityOf(change), afterSeconds: options.gatherSeconds });
   };
+}
+
+function isSame(before: Identified, after: Identified): boolean {
+  const { resourceVersion } = after.metadata;
+  const unchanged = { ...before, metadata: { ...before.metadata, resourceVersion } };
+  return JSON.stringify(unchanged) === JSON.stringify(after);
 }
 
 function priorityOf<P>(change: Change<P>): number {

@@ -1,7 +1,8 @@
-import { createServer, type Server, type ServerResponse } from "node:http";
+import type { Server, ServerResponse } from "node:http";
 import type { Registry } from "prom-client";
 import type { Clock, Timer } from "./clock.ts";
 import type { Logger } from "./logger.ts";
+import { http } from "./node-http.ts";
 
 /** Undefined when all is well, else what is wrong. */
 export type Check = () => string | undefined;
@@ -28,7 +29,7 @@ export class HealthServer {
     this.#options = options;
     for (const [name, check] of Object.entries(options.live ?? {})) this.#live.set(name, check);
     for (const [name, check] of Object.entries(options.ready ?? {})) this.#ready.set(name, check);
-    this.#server = createServer((request, response) => {
+    this.#server = http.createServer((request, response) => {
       void this.#answer(request.method ?? "", (request.url ?? "").split("?")[0] ?? "", response);
     });
   }

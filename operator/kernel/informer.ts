@@ -6,7 +6,8 @@ import { type Logger, silentLogger } from "./logger.ts";
 import { compareResourceVersions, type Identified, keyOfObject, type KubernetesObject, type Stored } from "./meta.ts";
 import { Reflector } from "./reflector.ts";
 import type { Resource } from "./resource.ts";
-import { type IndexFunction, Store } from "./store.ts";
+import { Store } from "./store.ts";
+import type { IndexFunction } from "./store-index.ts";
 
 const healthyMilliseconds = 5000;
 
@@ -51,9 +52,11 @@ export interface InformerOptions<T extends KubernetesObject, P extends Identifie
   readonly namespaces?: readonly string[] | undefined;
   readonly labelSelector?: string | undefined;
   readonly fieldSelector?: string | undefined;
-  /** What is kept of each object. Default: all of it but managedFields. */
+  /** What is kept of each object. Default: all of it but managedFields and the annotation of kubectl apply. */
   readonly project?: ((object: Stored<T>) => P) | undefined;
   readonly indexes?: Readonly<Record<string, IndexFunction<P>>> | undefined;
+  /** Whether the store keeps JSON instead of objects; default false. */
+  readonly compact?: boolean | undefined;
   readonly clock?: Clock | undefined;
   readonly logger?: Logger | undefined;
   readonly observer?: InformerObserver | undefined;
@@ -79,12 +82,12 @@ export class Informer<T extends KubernetesObject, P extends Identified = Stored<
 
   constructor(options: InformerOptions<T, P>) {
     this.resource = options.resource;
-    this.store = new Store<P>(options.indexes);
+    this.store = new Store<P>(options);
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#logger = (options.logger ?? silentLogger).child({ resource: options.resource.plural });
     // Without a projection the record is the stored object itself.
-    this.#project = options.project ?? (withoutManagedFields as unknown as (object: Stored<T>) => P);
+    this.#project = options.project ?? (withoutRecords as unknown as (object: Stored<T>) => P);
     const namespaces = options.namespaces && options.namespaces.length > 0 ? options.namespaces : [""];
     for (const namespace of namespaces) this.#reflectors.set(namespace, this.#reflector(namespace));
     options.observer?.attach(this);
@@ -187,8 +190,7 @@ export class Informer<T extends KubernetesObject, P extends Identified = Stored<
 
   #put(object: Stored<T>, initial: boolean): void {
     const key = keyOfObject(object);
-    const held = this.store.getByKey(key);
-    if (held?.metadata.resourceVersion === object.metadata.resourceVersion) return;
+    if (this.store.versionOf(key) === object.metadata.resourceVersion) return;
     const after = this.#project(object);
     this.#tell({ key, before: this.store.put(after), after, initial });
   }
@@ -209,7 +211,9 @@ export class Informer<T extends KubernetesObject, P extends Identified = Stored<
   }
 }
 
-function withoutManagedFields<T extends KubernetesObject>(object: Stored<T>): Stored<T> {
+/** Who wrote what, and the copy of what kubectl applied, are of no use to controllers. */
+function withoutRecords<T extends KubernetesObject>(object: Stored<T>): Stored<T> {
   delete object.metadata.managedFields;
+  delete object.metadata.annotations?.["kubectl.kubernetes.io/last-applied-configuration"];
   return object;
 }

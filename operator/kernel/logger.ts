@@ -1,5 +1,4 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import winston from "winston";
 
 export type LogFields = Readonly<Record<string, unknown>>;
 export type LogLevel = "error" | "warn" | "info" | "debug";
@@ -29,14 +28,16 @@ export interface LoggerOptions {
   readonly stream?: NodeJS.WritableStream | undefined;
 }
 
+const LEVELS: readonly LogLevel[] = ["error", "warn", "info", "debug"];
+
+interface Sink {
+  readonly stream: NodeJS.WritableStream;
+  readonly level: LogLevel;
+}
+
 /** One JSON object a line: time, level, message and fields. An Error among the fields keeps code, stack and causes. */
 export function createLogger(options: LoggerOptions = {}): Logger {
-  const sink = winston.createLogger({
-    level: options.level ?? "info",
-    format: winston.format.json(),
-    transports: [new winston.transports.Stream({ stream: options.stream ?? process.stdout })],
-  });
-  return bind(sink, options.fields ?? {});
+  return bind({ stream: options.stream ?? process.stdout, level: options.level ?? "info" }, options.fields ?? {});
 }
 
 /** Discards everything. */
@@ -48,11 +49,12 @@ export const silentLogger: Logger = {
   child: () => silentLogger,
 };
 
-function bind(sink: winston.Logger, own: LogFields): Logger {
+function bind(sink: Sink, own: LogFields): Logger {
+  const isEnabled = (level: LogLevel) => LEVELS.indexOf(level) <= LEVELS.indexOf(sink.level);
   const write = (level: LogLevel, message: string, fields: LogFields) => {
-    if (!sink.isLevelEnabled(level)) return;
+    if (!isEnabled(level)) return;
     const time = new Date().toISOString();
-    sink.log({ ...plain({ ...ambient.getStore(), ...own, ...fields }), time, level, message });
+    sink.stream.write(lineOf({ ...plain({ ...ambient.getStore(), ...own, ...fields }), time, level, message }));
   };
   return {
     error: (message, fields = {}) => write("error", message, fields),
@@ -60,10 +62,20 @@ function bind(sink: winston.Logger, own: LogFields): Logger {
     info: (message, fields = {}) => write("info", message, fields),
     debug: (message, fields = () => ({})) => {
       // A disabled line must cost nothing.
-      if (sink.isLevelEnabled("debug")) write("debug", message, fields());
+      if (isEnabled("debug")) write("debug", message, fields());
     },
     child: (fields) => bind(sink, { ...own, ...fields }),
   };
+}
+
+/** Never throws: a log must not be what fails. */
+function lineOf(line: LogFields): string {
+  try {
+    return `${JSON.stringify(line)}\n`;
+  } catch (error) {
+    const { time, level, message } = line;
+    return `${JSON.stringify({ time, level, message, fields: `have no JSON form: ${String(error)}` })}\n`;
+  }
 }
 
 function plain(fields: LogFields): LogFields {

@@ -13,9 +13,9 @@ function record(name: string, owner: string | undefined, colours: readonly strin
   return { metadata: { namespace: "ns", name, uid: `uid-${name}`, resourceVersion: "1", ownerReferences }, colours };
 }
 
-describe("a store", () => {
+describe.each([{ compact: false }, { compact: true }])("a store that is compact: $compact", ({ compact }) => {
   it("finds records by name, by controlling owner and by an index of the caller", () => {
-    const store = new Store<Record_>({ colour: ({ colours }) => colours });
+    const store = new Store<Record_>({ compact, indexes: { colour: ({ colours }) => colours } });
     store.put(record("a", "x", ["red", "blue"]));
     store.put(record("b", "x", ["blue"]));
     expect(store.get("ns", "a")?.colours).toEqual(["red", "blue"]);
@@ -35,13 +35,14 @@ describe("a store", () => {
     const step = fc.record({ put: fc.boolean(), name, colours, owner });
     fc.assert(
       fc.property(fc.array(step, { maxLength: 50, size: "max" }), (steps) => {
-        const store = new Store<Record_>({ colour: (item) => item.colours });
+        const store = new Store<Record_>({ compact, indexes: { colour: (item) => item.colours } });
         const model = new Map<string, Record_>();
         for (const action of steps) {
           const key = `ns/${action.name}`;
           const next = record(action.name, action.owner, action.colours);
           const before = action.put ? store.put(next) : store.remove(key);
-          expect(before).toBe(model.get(key));
+          expect(before).toEqual(model.get(key));
+          expect(store.versionOf(key)).toBe(action.put ? "1" : undefined);
           if (action.put) model.set(key, next);
           else model.delete(key);
         }

@@ -8,7 +8,7 @@ import type { PodRecord } from "../pods/pod-record.ts";
 import type { Failure } from "../reasons.ts";
 import type { ConfigMapRecord } from "../runs/job-record.ts";
 import { ANNOTATIONS } from "./objects.ts";
-import type { BudgetRecord, DeploymentRecord, ServiceRecord, SliceRecord } from "./records.ts";
+import { type BudgetRecord, counted, type DeploymentRecord, type ServiceRecord, type SliceRecord } from "./records.ts";
 import { type DeploymentOwner, readRevision, type Revision, revisionName } from "./revision.ts";
 import type { ScalingView } from "./scaling/autoscaler.ts";
 import type { AutoscalerRecord } from "./scaling/cluster-autoscaler.ts";
@@ -93,14 +93,18 @@ function stableOf(
 function viewsOf(observed: ObservedDeployment): Map<string, RevisionView> {
   const { configMaps, deployments, services, budgets, pods } = observed;
   // What only looks like ours, by a forged owner, has not our label.
-  const own = [...configMaps, ...deployments].filter(
+  const ours = [...configMaps, ...deployments].filter(
     ({ metadata }) => metadata.labels?.[LABELS.revision] === metadata.name,
   );
-  const names = new Set(own.map(({ metadata }) => metadata.name));
+  const names = new Set(ours.map(({ metadata }) => metadata.name));
   return new Map(
     [...names].map((name) => {
       const map = named(configMaps, name);
-      const deployment = named(deployments, name);
+      const own = pods.filter(
+        ({ metadata }) => metadata.labels?.[LABELS.revision] === name && metadata.deletionTimestamp === undefined,
+      );
+      const live = named(deployments, name);
+      const deployment = live && counted(live, own);
       const annotations = deployment?.metadata.annotations ?? {};
       const startedAt = Date.parse(annotations[ANNOTATIONS.startedAt] ?? "");
       return [
@@ -112,9 +116,7 @@ function viewsOf(observed: ObservedDeployment): Map<string, RevisionView> {
           deployment,
           service: named(services, name),
           budget: named(budgets, name),
-          pods: pods.filter(
-            ({ metadata }) => metadata.labels?.[LABELS.revision] === name && metadata.deletionTimestamp === undefined,
-          ),
+          pods: own,
           failure: parseFailure(annotations[ANNOTATIONS.failure]),
           superseded: annotations[ANNOTATIONS.superseded] === "true",
           startedAt: Number.isNaN(startedAt) ? undefined : startedAt,

@@ -4,6 +4,7 @@ import type { IEndpointSlice } from "kubernetes-models/discovery.k8s.io/v1/Endpo
 import type { IPodDisruptionBudget } from "kubernetes-models/policy/v1/PodDisruptionBudget";
 import type { IService } from "kubernetes-models/v1/Service";
 import type { Identified, Stored } from "../kernel/meta.ts";
+import type { PodRecord } from "../pods/pod-record.ts";
 import type { PodTemplate } from "../pods/types.ts";
 import { metadataOf } from "../runs/job-record.ts";
 
@@ -23,8 +24,6 @@ export interface DeploymentRecord extends Identified {
 
 export function deploymentRecord(deployment: Stored<IDeployment>): DeploymentRecord {
   const { spec, status = {} } = deployment;
-  // A thousand templates as text are a third of what they are as objects; they are looked at in reconciles only.
-  const template = JSON.stringify(spec?.template ?? {});
   const refusal = status.conditions?.find(({ type, status: holds }) => type === "ReplicaFailure" && holds === "True");
   return {
     metadata: metadataOf(deployment),
@@ -34,11 +33,14 @@ export function deploymentRecord(deployment: Stored<IDeployment>): DeploymentRec
     replicas: status.replicas ?? 0,
     updated: status.updatedReplicas ?? 0,
     ready: status.readyReplicas ?? 0,
-    get template() {
-      return JSON.parse(template) as PodTemplate;
-    },
+    template: spec?.template ?? {},
     refusal: refusal?.message,
   };
+}
+
+/** Counts the pods themselves: the status of a Deployment follows them, after a while where a cluster is busy. */
+export function counted(deployment: DeploymentRecord, pods: readonly PodRecord[]): DeploymentRecord {
+  return { ...deployment, replicas: pods.length, ready: pods.filter(({ ready }) => ready).length };
 }
 
 export type ServiceRecord = Identified & {

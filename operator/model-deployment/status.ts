@@ -2,7 +2,7 @@
 import type { ModelDeploymentStatus, RevisionState } from "../../crds/model-deployment.ts";
 import type { Refusal } from "../children.ts";
 import { timestamp } from "../kernel/clock.ts";
-import { type Condition, isTrue, setCondition } from "../kernel/conditions.ts";
+import { type Condition, findCondition, isTrue, setCondition } from "../kernel/conditions.ts";
 import { present } from "../pods/pod-record.ts";
 import { type Failure, failureNote, type Note } from "../reasons.ts";
 import { round } from "../presentable.ts";
@@ -180,9 +180,12 @@ function currentFailure(
   return undefined;
 }
 
-/** It started at once and without trouble: its conditions tell that, and when, without an event for each new object. */
+/** It started without trouble: its conditions tell that, and when, without an event for each new object. */
 function isFirstStart(before: ModelDeploymentStatus, status: ModelDeploymentStatus): boolean {
-  return before.engine === undefined && before.lastFailure === undefined && status.revisions?.length === 1;
+  const since = (type: string) => findCondition(knownConditions(before), type)?.lastTransitionTime;
+  // Neither has changed since the first status, so it has never been loaded.
+  const wasNever = since("ModelLoaded") === since("Suspended");
+  return wasNever && before.lastFailure === undefined && status.revisions?.length === 1;
 }
 
 function notes(
