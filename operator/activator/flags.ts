@@ -16,6 +16,7 @@ const USAGE = `Usage: node operator/activator/main.ts [options]
   --most N                 requests that wait altogether; default 4096
   --most-per-pod N         requests that one pod gets at a time; default 64
   --kubeconfig FILE        default: KUBECONFIG, the pod's service account, ~/.kube/config
+  --ca-file FILE           PEM file with more authorities that may have signed the API server's certificate
   --log-level LEVEL        error, warn, info or debug; default info
 `;
 
@@ -27,6 +28,7 @@ export interface ActivatorFlags {
   readonly most: number;
   readonly mostPerPod: number;
   readonly kubeconfig: string | undefined;
+  readonly caFile: string | undefined;
   readonly logLevel: LogLevel;
 }
 
@@ -47,6 +49,7 @@ export function readActivatorFlags(args: readonly string[]): ActivatorFlags {
     most: whole("most", values.most, 1, 100_000),
     mostPerPod: whole("most-per-pod", values["most-per-pod"], 1, 10_000),
     kubeconfig: values.kubeconfig,
+    caFile: values["ca-file"],
     // Checked above.
     logLevel: logLevel as LogLevel,
   };
@@ -64,6 +67,7 @@ function parse(args: readonly string[]) {
         most: { type: "string", default: "4096" },
         "most-per-pod": { type: "string", default: "64" },
         kubeconfig: { type: "string" },
+        "ca-file": { type: "string" },
         "log-level": { type: "string", default: "info" },
       },
     }).values;

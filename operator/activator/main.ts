@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import type { IEndpointSlice } from "kubernetes-models/discovery.k8s.io/v1/EndpointSlice";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { LABELS, MANAGED_BY } from "../../crds/contract/names.ts";
+import { withAuthorities } from "../authorities.ts";
 import { Client } from "../kernel/client.ts";
 import { sleep, systemClock } from "../kernel/clock.ts";
 import { HealthServer } from "../kernel/health.ts";
@@ -27,7 +28,8 @@ async function main(): Promise<void> {
   const flags = readActivatorFlags(process.argv.slice(2));
   const clock = systemClock;
   const logger = createLogger({ level: flags.logLevel, fields: { program: NAME } });
-  const connection = await loadConnection({ kubeconfig: flags.kubeconfig, environment: process.env });
+  const own = await loadConnection({ kubeconfig: flags.kubeconfig, environment: process.env });
+  const connection = flags.caFile === undefined ? own : await withAuthorities(own, flags.caFile);
   const client = new Client(connection, { userAgent: NAME, fieldManager: NAME });
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });

@@ -44,7 +44,6 @@ function pods(all: Manifest[]): unknown[] {
   });
 }
 
-/** The labels by which the only object of a kind finds its pods. */
 function labelsOf(all: Manifest[], wanted: string): unknown {
   const found = all.find(({ kind }) => kind === wanted)?.spec as { selector: { matchLabels: unknown } } | undefined;
   return found?.selector.matchLabels;

@@ -61,7 +61,11 @@ export function planActivatorSlice({ observed, views, front, stable, replicas }:
   const isNeeded = ready === 0 || replicas === 0 || scaling.wish === 0;
   const addresses = isNeeded ? activator.addresses.toSorted() : [];
   const names = front.ports.map(({ name = "" }) => name);
-  const object = sliceObject(owner, names, activator.port, addresses);
+  const [first] = activator.addresses;
+  if (live === undefined && first === undefined) return [];
+  // The type of a slice's addresses cannot change.
+  const type = live === undefined ? (isIPv6(first ?? "") ? "IPv6" : "IPv4") : live.addressType;
+  const object = sliceObject(owner, { names, port: activator.port, addresses, type });
   if (live === undefined) return [{ verb: "create", resource: Resources.EndpointSlice, object }];
   const same =
     live.addresses.join() === addresses.join() &&
@@ -70,10 +74,20 @@ export function planActivatorSlice({ observed, views, front, stable, replicas }:
     covers(live.metadata.labels, object.metadata.labels);
   if (same) return [];
   const { uid } = live.metadata;
-  return [{ verb: "apply", resource: Resources.EndpointSlice, object: { ...object, metadata: { ...object.metadata, uid } } }];
+  return [
+    { verb: "apply", resource: Resources.EndpointSlice, object: { ...object, metadata: { ...object.metadata, uid } } },
+  ];
 }
 
-function sliceObject(owner: DeploymentOwner, names: readonly string[], port: number, addresses: readonly string[]) {
+interface SliceContent {
+  /** Of the Service's ports: all of them lead to the one of the activators. */
+  readonly names: readonly string[];
+  readonly port: number;
+  readonly addresses: readonly string[];
+  readonly type: SliceRecord["addressType"];
+}
+
+function sliceObject(owner: DeploymentOwner, { names, port, addresses, type }: SliceContent) {
   const { name } = owner.metadata;
   const labels = {
     [SERVICE_NAME]: name,
@@ -85,7 +99,7 @@ function sliceObject(owner: DeploymentOwner, names: readonly string[], port: num
     apiVersion: "discovery.k8s.io/v1",
     kind: "EndpointSlice",
     metadata: childMetadata(owner, sliceName(name), labels),
-    addressType: addresses.some((address) => isIPv6(address)) ? "IPv6" : "IPv4",
+    addressType: type,
     endpoints: addresses.map((address) => ({ addresses: [address], conditions: { ready: true } })),
     ports: names.map((portName) => ({ name: portName, port, protocol: "TCP" as const })),
   } satisfies IEndpointSlice;

@@ -96,7 +96,8 @@ export function askActivators(port: number): { readonly ask: AskActivator; close
   const connections = new Connections("http:");
   return {
     ask: async (ip, known, signal) => {
-      const query = known === undefined ? "" : `?instance=${encodeURIComponent(known.instance)}&version=${known.version}`;
+      const query =
+        known === undefined ? "" : `?instance=${encodeURIComponent(known.instance)}&version=${known.version}`;
       const question = { ip, port, path: `/load${query}`, milliseconds: 15_000, bytes: 1024 * 1024, signal };
       const parsed = ActivatorLoad.safeParse(await askPod(connections, question));
       return parsed.success ? parsed.data : undefined;
