@@ -1,17 +1,18 @@
 import { describe, expect, it } from "@jest/globals";
 import { array, assert, asyncProperty, constantFrom, integer, oneof, record } from "fast-check";
 import { FakeClock } from "../kernel/testing/fake-clock.ts";
-import { type HeldRequest, Holds, type Refusal } from "./holds.ts";
+import { type HeldRequest, Holds } from "./holds.ts";
 
 const LIMITS = { mostPerPort: 4, most: 6, mostPerPod: 2, timeout: 1000 };
 
 interface Request extends HeldRequest {
-  state: "waiting" | Refusal | string;
+  /** `waiting`, the address of its pod, or why it was refused. */
+  state: string;
   end(outcome?: "Done" | "Unreached"): void;
 }
 
 function request(timeout?: number): Request {
-  let finish: (outcome: "Done" | "Unreached") => void = () => undefined;
+  let finish: ((outcome: "Done" | "Unreached") => void) | undefined;
   const made: Request = {
     timeout,
     state: "waiting",
@@ -24,7 +25,7 @@ function request(timeout?: number): Request {
     refuse: (refusal) => {
       made.state = refusal;
     },
-    end: (outcome = "Done") => finish(outcome),
+    end: (outcome = "Done") => finish?.(outcome),
   };
   return made;
 }

@@ -120,12 +120,12 @@ export class Holds {
   /** Refuses what waits, and what comes from now on. */
   stop(): void {
     this.#stopping = true;
-    for (const { waiting } of this.#gates.values()) for (const one of [...waiting]) this.#end(one, "Stopping");
+    for (const { waiting } of this.#gates.values()) for (const one of waiting.slice()) this.#end(one, "Stopping");
   }
 
   /** Nobody asks for this port any more. */
   forget(port: number): void {
-    for (const one of [...(this.#gates.get(port)?.waiting ?? [])]) this.#end(one, "Stopping");
+    for (const one of this.#gates.get(port)?.waiting.slice() ?? []) this.#end(one, "Stopping");
     this.#gates.delete(port);
   }
 
@@ -173,7 +173,8 @@ export class Holds {
   /** Oldest first, to the pods that have least to do. */
   #dispatch(port: number): void {
     const gate = this.#gates.get(port);
-    while (gate !== undefined) {
+    if (gate === undefined) return;
+    for (;;) {
       const [oldest] = gate.waiting;
       const pod = oldest && this.#freest(gate);
       if (oldest === undefined || pod === undefined) return;

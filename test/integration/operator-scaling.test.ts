@@ -191,9 +191,10 @@ describe("mode Automatic", () => {
   }, 60_000);
 });
 
+/** Addresses in the slice that leads to the activators; the API server writes none as null. */
 const held = async () => {
-  const slice = await space.child("endpointslices", "digits-activator");
-  return slice?.endpoints?.flatMap(({ addresses }) => addresses);
+  const slice = await space.waitChild("endpointslices", "digits-activator");
+  return (slice.endpoints ?? []).flatMap(({ addresses }) => addresses);
 };
 
 describe("a deployment that may have no pods", () => {
@@ -219,13 +220,13 @@ describe("a deployment that may have no pods", () => {
     expect(condition(awake, "ScaledToZero")).toMatchObject({ status: "False", reason: "NotScaledToZero" });
     expect(awake.performance?.coldStartSeconds).toBeGreaterThan(0);
     expect(await space.waitEvent("digits", "ColdStart")).toMatch(/^the first pod was ready [0-9.]+ s after/);
-    await until("the activator is out of the way", async () => (await held())?.length === 0);
+    await until("the activator is out of the way", async () => (await held()).length === 0);
   }, 60_000);
 
   it("keeps its last pod while the activator does not listen", async () => {
     activator.listens = false;
     const revision = await served(ZERO);
-    await until("the activator is named", async () => ((await held()) ?? []).length > 0);
+    await until("the activator is named", async () => (await held()).length > 0);
     expect(await replicas(revision)).toBe(1);
     activator.listens = true;
     await space.waitChild("deployments", revision, ({ spec }) => spec.replicas === 0);

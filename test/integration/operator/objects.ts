@@ -78,7 +78,7 @@ export interface Child {
   };
   immutable?: boolean;
   // Of EndpointSlices.
-  endpoints?: { addresses: string[] }[];
+  endpoints?: { addresses: string[] }[] | null;
   ports?: { name: string; port: number }[];
   data?: Record<string, string>;
   // Tests look at members of any kind of child.
