@@ -107,6 +107,11 @@ const Status = z
         loadSeconds: z.number().min(0).optional(),
         warmupSeconds: z.number().min(0).optional(),
         peakMemoryBytes: z.int().min(0).optional(),
+        coldStartSeconds: z
+          .number()
+          .min(0)
+          .optional()
+          .meta({ description: "From the request that found no pods to the first one that was ready" }),
       })
       .optional()
       .meta({ description: "Measured by the pods of the revision that serves" }),

@@ -1,7 +1,7 @@
 /** Writes the chart's templates that follow from our sources: `node images/chart.ts`. With --check it only compares. */
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { leaseRules, type Rule, rules } from "../operator/rbac.ts";
+import { activatorRules, leaseRules, type Rule, rules } from "../operator/rbac.ts";
 
 const notice = "{{- /* Written by `node images/chart.ts`. Do not edit. */ -}}\n";
 
@@ -33,7 +33,7 @@ export function rulesTemplate(name: string, rules: readonly Rule[]): string {
 /** The templates by file name, as they must be. */
 export async function generatedTemplates(root: string): Promise<Record<string, string>> {
   const templates: Record<string, string> = {
-    "_rules.tpl": `${notice}${rulesTemplate("modelwright.rules", rules)}${rulesTemplate("modelwright.leaseRules", leaseRules)}`,
+    "_rules.tpl": `${notice}${rulesTemplate("modelwright.rules", rules)}${rulesTemplate("modelwright.leaseRules", leaseRules)}${rulesTemplate("modelwright.activatorRules", activatorRules)}`,
   };
   for (const file of await readdir(join(root, "crds")))
     if (file.endsWith(".yaml"))

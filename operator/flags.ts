@@ -1,6 +1,7 @@
 /** How the operator is started. */
 import { parseArgs } from "node:util";
 import { DEFAULT_REQUESTS, type OperatorConfig } from "./config.ts";
+import type { PortRange } from "./model-deployment/scaling/ports.ts";
 import type { LogLevel } from "./kernel/logger.ts";
 
 export interface Flags {
@@ -16,7 +17,16 @@ export interface Flags {
   readonly context: string | undefined;
   /** PEM file with authorities that the API server's certificate may be signed by, besides the connection's own. */
   readonly caFile: string | undefined;
+  /** Undefined where no activator is installed. */
+  readonly activator: ActivatorFlags | undefined;
   readonly logLevel: LogLevel;
+}
+
+export interface ActivatorFlags {
+  /** In the operator's own namespace. */
+  readonly service: string;
+  readonly ports: PortRange;
+  readonly healthPort: number;
 }
 
 export class FlagError extends Error {
@@ -37,6 +47,9 @@ export const USAGE = `Usage: node operator/main.ts --runtime-image IMAGE [option
                              it goes on at once, so no two may run with the same; default: a new one for each process
   --lease-namespace NAME     where the lease is; default: the operator's own namespace
   --health-port PORT         /livez, /readyz and /metrics; default 8081
+  --activator-service NAME   Service of the activators in the operator's own namespace; default: there are none
+  --activator-ports RANGE    ports of the activators for models, such as 20000-21999 (the default)
+  --activator-health PORT    where the activators say what they hold; default 8081
   --kubeconfig FILE          default: KUBECONFIG, the pod's service account, ~/.kube/config
   --context NAME             context of the kubeconfig
   --ca-file FILE             PEM file with more authorities that may have signed the API server's certificate
@@ -70,7 +83,8 @@ export function readFlags(args: readonly string[], environment: Readonly<Record<
     leaderElect: values["leader-elect"] ?? environment["MODELWRIGHT_LEADER_ELECT"] === "true",
     leaseNamespace: values["lease-namespace"],
     identity: values.identity,
-    healthPort: port(values["health-port"] ?? "8081"),
+    healthPort: port("health-port", values["health-port"] ?? "8081"),
+    activator: activator(values),
     kubeconfig: values.kubeconfig,
     context: values.context,
     caFile: values["ca-file"],
@@ -94,6 +108,9 @@ function parse(args: readonly string[]) {
         "lease-namespace": { type: "string" },
         identity: { type: "string" },
         "health-port": { type: "string" },
+        "activator-service": { type: "string" },
+        "activator-ports": { type: "string" },
+        "activator-health": { type: "string" },
         kubeconfig: { type: "string" },
         context: { type: "string" },
         "ca-file": { type: "string" },
@@ -107,10 +124,28 @@ function parse(args: readonly string[]) {
   }
 }
 
-function port(text: string): number {
+function activator(values: ReturnType<typeof parse>): ActivatorFlags | undefined {
+  const [service] = names(
+    "activator-service",
+    values["activator-service"] === undefined ? [] : [values["activator-service"]],
+  );
+  if (service === undefined) return undefined;
+  const range = values["activator-ports"] ?? "20000-21999";
+  const [, first = "", last = ""] = /^(\d+)-(\d+)$/.exec(range) ?? [];
+  const from = port("activator-ports", first);
+  const to = port("activator-ports", last);
+  // What an activator says of its ports must fit into one answer.
+  if (from < 1024 || to < from || to - from >= 4096) {
+    throw new FlagError(`--activator-ports ${range} is no range of up to 4096 ports from 1024 on, such as 20000-21999`);
+  }
+  const healthPort = port("activator-health", values["activator-health"] ?? "8081");
+  return { service, ports: { first: from, count: to - from + 1 }, healthPort };
+}
+
+function port(flag: string, text: string): number {
   const number = Number(text);
-  if (!Number.isInteger(number) || number < 0 || number > 65535) {
-    throw new FlagError(`--health-port ${text} is no port; give a number from 0 (any free port) to 65535`);
+  if (text === "" || !Number.isInteger(number) || number < 0 || number > 65535) {
+    throw new FlagError(`--${flag} ${text} is no port; give a number from 0 (any free port) to 65535`);
   }
   return number;
 }

@@ -11,6 +11,7 @@ import { createLogger, type Logger } from "./kernel/logger.ts";
 import { runManager, stopOnSignals } from "./kernel/manager.ts";
 import { Metrics } from "./kernel/metrics.ts";
 import { createOperator } from "./operator.ts";
+import { askActivators } from "./model-deployment/scaling/activators.ts";
 import { HttpLoadProber } from "./pods/load-prober.ts";
 import { HttpProber } from "./pods/prober.ts";
 
@@ -34,11 +35,14 @@ async function main(): Promise<number> {
   const signal = stopOnSignals(logger);
   const prober = new HttpProber();
   const loads = new HttpLoadProber();
+  const namespace = flags.leaseNamespace ?? connection.namespace;
+  const asked = flags.activator && askActivators(flags.activator.healthPort);
   const operator = createOperator({
     client,
     config: flags.config,
     prober,
     loads,
+    activator: flags.activator && asked && { ...flags.activator, namespace, ask: asked.ask },
     namespaces: flags.namespaces,
     instance,
     logger,
@@ -46,7 +50,7 @@ async function main(): Promise<number> {
   });
   const lease = new LeaderElection({
     client: leaseClient,
-    namespace: flags.leaseNamespace ?? connection.namespace,
+    namespace,
     name: NAME,
     identity: flags.identity ?? `${instance}-${crypto.randomUUID().slice(0, 8)}`,
     clock: systemClock,
@@ -66,6 +70,7 @@ async function main(): Promise<number> {
     logger,
   });
   await Promise.all([client.close(), leaseClient.close(), prober.close(), loads.close()]);
+  asked?.close();
   return end(outcome, logger);
 }
 

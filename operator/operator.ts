@@ -13,16 +13,18 @@ import { enqueueMapped, enqueueOwner, enqueueSelf } from "./kernel/handlers.ts";
 import { type Change, Informer } from "./kernel/informer.ts";
 import type { Logger } from "./kernel/logger.ts";
 import type { LeaderTask, ManagedInformer } from "./kernel/manager.ts";
-import { type Identified, keyOf, type KubernetesObject, type Stored } from "./kernel/meta.ts";
+import { controllerOf, type Identified, keyOf, type KubernetesObject, type Stored } from "./kernel/meta.ts";
 import type { Metrics } from "./kernel/metrics.ts";
 import { WorkQueue } from "./kernel/queue.ts";
 import { type Resource, Resources } from "./kernel/resource.ts";
 import { Kinds } from "./kinds.ts";
-import { BY_DEPLOYMENT, BY_SERVICE, DeploymentReconciler } from "./model-deployment/reconciler.ts";
+import { ACTIVATOR_SLICES, BY_DEPLOYMENT, BY_SERVICE, DeploymentReconciler } from "./model-deployment/reconciler.ts";
 import { budgetRecord, deploymentRecord, serviceRecord, sliceRecord } from "./model-deployment/records.ts";
 import type { DeploymentOwner } from "./model-deployment/revision.ts";
+import { Activators, type AskActivator } from "./model-deployment/scaling/activators.ts";
 import { Autoscaler } from "./model-deployment/scaling/autoscaler.ts";
 import { autoscalerRecord } from "./model-deployment/scaling/cluster-autoscaler.ts";
+import { type PortRange, Ports } from "./model-deployment/scaling/ports.ts";
 import { type JobLookup, sourceKey, sourceKeys } from "./model-reference.ts";
 import { optimizationJobKind, type OptimizationJobOwner } from "./optimization-job/optimization-job.ts";
 import { type PodRecord, podRecord } from "./pods/pod-record.ts";
@@ -40,6 +42,8 @@ export interface OperatorOptions {
   readonly prober: Prober;
   /** Default: asks the pods' management port. */
   readonly loads?: LoadProber | undefined;
+  /** Where the activators are; undefined where there are none. */
+  readonly activator?: ActivatorInstallation | undefined;
   /** Empty: all namespaces. */
   readonly namespaces: readonly string[];
   /** Name of this process, for events. */
@@ -47,6 +51,14 @@ export interface OperatorOptions {
   readonly logger: Logger;
   readonly metrics?: Metrics | undefined;
   readonly clock?: Clock | undefined;
+}
+
+export interface ActivatorInstallation {
+  /** Of the Service whose endpoints they are. */
+  readonly namespace: string;
+  readonly service: string;
+  readonly ports: PortRange;
+  readonly ask: AskActivator;
 }
 
 export interface Operator {
@@ -100,7 +112,10 @@ export function createOperator(options: OperatorOptions): Operator {
       ...selected,
       resource: Resources.EndpointSlice,
       project: sliceRecord,
-      indexes: { [BY_SERVICE]: ({ metadata }) => labelKey(metadata, SERVICE_NAME) },
+      indexes: {
+        [BY_SERVICE]: ({ metadata }) => labelKey(metadata, SERVICE_NAME),
+        [ACTIVATOR_SLICES]: ({ metadata }) => [metadata.labels?.[LABELS.activator] ?? ""],
+      },
     }),
   };
 
@@ -130,8 +145,39 @@ export function createOperator(options: OperatorOptions): Operator {
   const autoscaler = new Autoscaler({
     prober: options.loads ?? new HttpLoadProber(),
     clock,
-    held: () => 0,
+    held: (port) => activators?.held(port) ?? 0,
     changed: (key) => queues.modeldeployment.add(key),
+  });
+  const activatorPods =
+    options.activator &&
+    new Informer({
+      ...common,
+      resource: Resources.EndpointSlice,
+      namespaces: [options.activator.namespace],
+      labelSelector: `${SERVICE_NAME}=${options.activator.service}`,
+      project: sliceRecord,
+    });
+  const listening = (port: number) => {
+    for (const slice of children.endpointslices.store.byIndex(ACTIVATOR_SLICES, "true")) {
+      const owner = controllerOf(slice);
+      if (slice.port === port && owner) queues.modeldeployment.add(keyOf(slice.metadata.namespace, owner.name));
+    }
+  };
+  const activators =
+    options.activator &&
+    activatorPods &&
+    new Activators({
+      clock,
+      ask: options.activator.ask,
+      addresses: () => activatorPods.store.list().flatMap(({ addresses }) => addresses),
+      demanded: (port) => autoscaler.demanded(port),
+      listening,
+    });
+  // Slices that name the activators follow them.
+  activatorPods?.onChange(() => {
+    for (const slice of children.endpointslices.store.byIndex(ACTIVATOR_SLICES, "true")) {
+      if (slice.port !== undefined) listening(slice.port);
+    }
   });
 
   const runStores = { configMaps: children.configmaps.store, jobs: children.jobs.store, pods: children.pods.store };
@@ -153,6 +199,8 @@ export function createOperator(options: OperatorOptions): Operator {
     children: writer(consistency.deployment),
     informer: modelDeployments,
     autoscaler,
+    activators,
+    ports: options.activator && new Ports(options.activator.ports),
     lookup,
     stores: {
       ...runStores,
@@ -222,7 +270,13 @@ export function createOperator(options: OperatorOptions): Operator {
   optimizationJobs.onChange(follow("OptimizationJob"));
 
   return {
-    informers: [trainingJobs, optimizationJobs, modelDeployments, ...Object.values(children)],
+    informers: [
+      trainingJobs,
+      optimizationJobs,
+      modelDeployments,
+      ...Object.values(children),
+      ...(activatorPods ? [activatorPods] : []),
+    ],
     controllers: [
       controllerOfKind("trainingjob", (key, context) => training.reconcile(key, context), consistency.training),
       controllerOfKind(
@@ -233,7 +287,7 @@ export function createOperator(options: OperatorOptions): Operator {
       controllerOfKind("modeldeployment", (key, context) => deployment.reconcile(key, context), consistency.deployment),
     ],
     events,
-    tasks: [(signal) => autoscaler.run(signal)],
+    tasks: [(signal) => autoscaler.run(signal), async (signal) => activators?.run(signal)],
   };
 }
 

@@ -32,10 +32,16 @@ export const rules: readonly Rule[] = [
   { apiGroups: ["apps"], resources: ["deployments"], verbs: CHILD },
   { apiGroups: ["policy"], resources: ["poddisruptionbudgets"], verbs: CHILD },
   { apiGroups: ["autoscaling"], resources: ["horizontalpodautoscalers"], verbs: CHILD },
+  { apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs: CHILD },
+];
+
+/** Of the activator, in the namespaces that it watches. */
+export const activatorRules: readonly Rule[] = [
   { apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs: WATCH },
 ];
 
-/** In its own namespace: leader election. */
+/** In its own namespace: leader election, and where the activators are. */
 export const leaseRules: readonly Rule[] = [
+  { apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs: WATCH },
   { apiGroups: ["coordination.k8s.io"], resources: ["leases"], verbs: ["get", "watch", "create", "update"] },
 ];

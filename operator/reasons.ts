@@ -38,6 +38,7 @@ export const PHASES = [
   "Updating",
   "UpdateFailed",
   "ScaledToZero",
+  "NotScaledToZero",
 ] as const;
 
 export const EVENTS = [
@@ -47,6 +48,8 @@ export const EVENTS = [
   "RolledBack",
   "ScaledUp",
   "ScaledDown",
+  "ScaledToZero",
+  "ColdStart",
   "WaitingForGpu",
   "TrainingStarted",
   "OptimizationStarted",

@@ -8,6 +8,8 @@ export const LABELS = {
   trainingJob: "modelwright.dev/training-job",
   optimizationJob: "modelwright.dev/optimization-job",
   run: "modelwright.dev/run",
+  /** On the EndpointSlice that sends a deployment's requests to the activator. */
+  activator: "modelwright.dev/activator",
 } as const;
 
 export const MANAGED_BY = "modelwright";

@@ -7,6 +7,9 @@ import { http } from "./node-http.ts";
 /** Undefined when all is well, else what is wrong. */
 export type Check = () => string | undefined;
 
+/** Answers a page as JSON. */
+export type Page = (query: URLSearchParams) => Promise<unknown>;
+
 export interface HealthOptions {
   readonly port: number;
   /** Default: all addresses. */
@@ -16,6 +19,8 @@ export interface HealthOptions {
   readonly live?: Readonly<Record<string, Check>> | undefined;
   /** By name. The process is not yet of use while one fails. */
   readonly ready?: Readonly<Record<string, Check>> | undefined;
+  /** Further pages, by path. */
+  readonly pages?: Readonly<Record<string, Page>> | undefined;
 }
 
 /** Answers /livez, /readyz and /metrics, in plain text. */
@@ -30,7 +35,8 @@ export class HealthServer {
     for (const [name, check] of Object.entries(options.live ?? {})) this.#live.set(name, check);
     for (const [name, check] of Object.entries(options.ready ?? {})) this.#ready.set(name, check);
     this.#server = http.createServer((request, response) => {
-      void this.#answer(request.method ?? "", (request.url ?? "").split("?")[0] ?? "", response);
+      const [path = "", query = ""] = (request.url ?? "").split("?");
+      void this.#answer(request.method ?? "", path, query, response);
     });
   }
 
@@ -66,11 +72,15 @@ export class HealthServer {
     });
   }
 
-  async #answer(method: string, path: string, response: ServerResponse): Promise<void> {
+  async #answer(method: string, path: string, query: string, response: ServerResponse): Promise<void> {
     if (method !== "GET" && method !== "HEAD") return reply(response, 405, "only GET\n");
     if (path === "/livez") return report(response, this.#live);
     if (path === "/readyz") return report(response, this.#ready);
-    const { registry } = this.#options;
+    const { registry, pages = {} } = this.#options;
+    const page = Object.hasOwn(pages, path) ? pages[path] : undefined;
+    if (page !== undefined) {
+      return reply(response, 200, JSON.stringify(await page(new URLSearchParams(query))), "application/json");
+    }
     if (path !== "/metrics" || !registry) return reply(response, 404, "there are /livez, /readyz and /metrics\n");
     try {
       reply(response, 200, await registry.metrics(), registry.contentType);

@@ -3,6 +3,8 @@ import type { Refusal } from "../children.ts";
 import type { Failure, Reason } from "../reasons.ts";
 import { isGivenUp, type RevisionView, type Situation } from "./observed.ts";
 import { revisionProblem } from "./problem.ts";
+import { isCovered } from "./scaling/activator-slice.ts";
+import { scalingSettings } from "./scaling/settings.ts";
 
 export interface Health {
   readonly ready: boolean;
@@ -41,7 +43,7 @@ function verdict(
     const { message } = resolution;
     return { reason: "WaitingForModel", message, abnormal: "Reconciling", progressing: true };
   }
-  if (replicas === 0) return scaledToZero(view);
+  if (replicas === 0) return scaledToZero(situation, view);
   if (desired !== undefined && desired !== stable) return updating(situation, desired, serves);
   return view === undefined ? starting() : steady(situation, view, serves);
 }
@@ -70,12 +72,22 @@ function suspended(view: RevisionView | undefined): Verdict {
   };
 }
 
-function scaledToZero(view: RevisionView | undefined): Verdict {
+function scaledToZero({ observed }: Situation, view: RevisionView | undefined): Verdict {
+  const { owner, slices, activator } = observed;
   const stopped = (view?.deployment?.replicas ?? 0) === 0;
+  const isCalled = isCovered(slices, owner, activator);
+  const messages = {
+    Operator: isCalled
+      ? "no pods, as nobody asks; the next request starts one and waits for it"
+      : "no pods, and no activator that would hold a request; see that its pods run, or set minReplicas to 1",
+    Cluster: "spec.scaling.replicas is 0; raise it to serve",
+    User: "spec.scaling.replicas is 0; raise it to serve",
+    Other: "spec.scaling.replicas is 0; the external autoscaler of this deployment raises it",
+  };
   return {
-    ready: false,
+    ready: isCalled,
     reason: "ScaledToZero",
-    message: "spec.scaling.replicas is 0; raise it to serve",
+    message: messages[scalingSettings(owner.spec.scaling).by],
     abnormal: stopped ? undefined : "Reconciling",
     progressing: !stopped,
   };

@@ -10,6 +10,7 @@ import type { ConfigMapRecord } from "../runs/job-record.ts";
 import { ANNOTATIONS } from "./objects.ts";
 import { type BudgetRecord, counted, type DeploymentRecord, type ServiceRecord, type SliceRecord } from "./records.ts";
 import { type DeploymentOwner, readRevision, type Revision, revisionName } from "./revision.ts";
+import { type ActivatorView, isCovered } from "./scaling/activator-slice.ts";
 import type { ScalingView } from "./scaling/autoscaler.ts";
 import type { AutoscalerRecord } from "./scaling/cluster-autoscaler.ts";
 import { decidedReplicas, wantedReplicas } from "./scaling/replicas.ts";
@@ -32,6 +33,7 @@ export interface ObservedDeployment {
   readonly reports: ReadonlyMap<string, ServingProgress>;
   /** What the autoscaler says, in mode Automatic. */
   readonly scaling: ScalingView;
+  readonly activator: ActivatorView;
 }
 
 /** All that there is of one revision. */
@@ -73,7 +75,10 @@ export function situation(observed: ObservedDeployment): Situation {
   const stable = stableOf(front, views, owner.status?.stableRevision) ?? desired;
   const decided = decidedReplicas(views.get(stable ?? "")?.deployment?.metadata.annotations);
   const { scaling, suspend } = owner.spec;
-  const wanted = wantedReplicas({ scaling, decided, view: observed.scaling, mayBeZero: decided === 0 });
+  // An update is tried out with pods, also of a deployment that has none otherwise.
+  const updates = stable !== desired && !isGivenUp(views.get(desired ?? ""));
+  const mayBeZero = !updates && (decided === 0 || isCovered(observed.slices, owner, observed.activator));
+  const wanted = wantedReplicas({ scaling, decided, view: observed.scaling, mayBeZero });
   return { observed, views, front, desired, stable, wanted, replicas: suspend ? 0 : wanted };
 }
 

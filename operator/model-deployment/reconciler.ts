@@ -9,7 +9,7 @@ import type { ConsistencyTracker } from "../kernel/consistency.ts";
 import type { ReconcileContext, ReconcileResult } from "../kernel/controller.ts";
 import type { EventRecorder } from "../kernel/events.ts";
 import type { Informer } from "../kernel/informer.ts";
-import { controllerOf, keyOfObject, type KubernetesObject, type Stored } from "../kernel/meta.ts";
+import { controllerOf, type Identified, keyOfObject, type KubernetesObject, type Stored } from "../kernel/meta.ts";
 import type { Store } from "../kernel/store.ts";
 import { Kinds } from "../kinds.ts";
 import { type JobLookup, resolveModel } from "../model-reference.ts";
@@ -24,14 +24,19 @@ import { deadlineOf, type ObservedDeployment, type Situation, situation } from "
 import type { BudgetRecord, DeploymentRecord, ServiceRecord, SliceRecord } from "./records.ts";
 import type { DeploymentOwner } from "./revision.ts";
 import { planRollout } from "./rollout.ts";
+import { type ActivatorView, mayHaveNoPods, NO_ACTIVATOR, planActivatorSlice } from "./scaling/activator-slice.ts";
+import type { Activators } from "./scaling/activators.ts";
 import type { Autoscaler } from "./scaling/autoscaler.ts";
 import { type AutoscalerRecord, planClusterAutoscaler } from "./scaling/cluster-autoscaler.ts";
+import type { Ports } from "./scaling/ports.ts";
 import { scalingTarget } from "./scaling/target.ts";
 import { deploymentStatus } from "./status.ts";
 
 /** Index of pods and EndpointSlices by what they belong to. */
 export const BY_DEPLOYMENT = "deployment";
 export const BY_SERVICE = "service";
+/** Index of the slices that lead to the activators. */
+export const ACTIVATOR_SLICES = "activator";
 
 export interface DeploymentStores {
   readonly configMaps: Store<ConfigMapRecord>;
@@ -50,6 +55,9 @@ export interface DeploymentReconcilerOptions {
   readonly events: Pick<EventRecorder, "record">;
   readonly reports: Reports;
   readonly autoscaler: Autoscaler;
+  /** Undefined where no activator is installed. */
+  readonly activators: Activators | undefined;
+  readonly ports: Ports | undefined;
   readonly config: OperatorConfig;
   readonly clock: Clock;
   readonly informer: Informer<DeploymentOwner>;
@@ -84,7 +92,8 @@ export class DeploymentReconciler {
     const target = scalingTarget(key, seen);
     if (target === undefined) this.#options.autoscaler.forget(key);
     else this.#options.autoscaler.watch(target);
-    const writes = [...planRollout(seen), ...planClusterAutoscaler(observed)];
+    // Who holds requests is told before pods go.
+    const writes = [...planActivatorSlice(seen), ...planRollout(seen), ...planClusterAutoscaler(observed)];
     const written = await this.#options.children.write(key, owner, writes, signal);
     if (isNew(owner) && writes.length > 0 && written.refusal === undefined) {
       this.#tell(owner, written.notes, context);
@@ -122,8 +131,21 @@ export class DeploymentReconciler {
       pods,
       reports,
       scaling: this.#options.autoscaler.view(key),
+      activator: this.#activator(owner),
     };
     return { observed, unsettled };
+  }
+
+  #activator(owner: Stored<DeploymentOwner>): ActivatorView {
+    const { activators, ports, stores } = this.#options;
+    if (activators === undefined || ports === undefined) return NO_ACTIVATOR;
+    const { addresses } = activators;
+    if (!mayHaveNoPods(owner)) return { addresses, listens: false };
+    const slices = stores.slices.byIndex(ACTIVATOR_SLICES, "true");
+    const taken = new Map(slices.flatMap((slice) => (slice.port === undefined ? [] : [[slice.port, ownerUid(slice)]])));
+    const own = slices.find((slice) => ownerUid(slice) === owner.metadata.uid)?.port;
+    const port = own ?? ports.allocate(owner.metadata.uid, taken);
+    return { addresses, port, listens: port !== undefined && activators.listen(port) };
   }
 
   async #ask(pods: readonly PodRecord[]) {
@@ -179,6 +201,10 @@ export class DeploymentReconciler {
 /** Nothing has been said of it yet. */
 function isNew({ status }: DeploymentOwner): boolean {
   return status?.conditions === undefined;
+}
+
+function ownerUid(record: Identified): string {
+  return controllerOf(record)?.uid ?? "";
 }
 
 /** Pods of Deployments; any other with our labels was made by somebody else. */

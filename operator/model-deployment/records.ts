@@ -63,6 +63,11 @@ export function serviceRecord(service: Stored<IService>): ServiceRecord {
 export type SliceRecord = Identified & {
   /** Names of the pods behind ready endpoints. */
   readonly readyPods: readonly string[];
+  readonly addressType: "IPv4" | "IPv6" | "FQDN";
+  readonly addresses: readonly string[];
+  readonly portNames: readonly string[];
+  /** The first of its ports. */
+  readonly port?: number | undefined;
 };
 
 export function sliceRecord(slice: Stored<IEndpointSlice>): SliceRecord {
@@ -70,6 +75,10 @@ export function sliceRecord(slice: Stored<IEndpointSlice>): SliceRecord {
   return {
     metadata: metadataOf(slice),
     readyPods: ready.flatMap(({ targetRef }) => (targetRef?.name === undefined ? [] : [targetRef.name])),
+    addressType: slice.addressType,
+    addresses: ready.flatMap(({ addresses }) => addresses),
+    portNames: (slice.ports ?? []).map(({ name }) => name ?? ""),
+    port: slice.ports?.[0]?.port,
   };
 }
 

@@ -216,7 +216,12 @@ function deploymentNote(
   const suspension = observed.owner.spec.suspend || isTrue(knownConditions(observed.owner.status ?? {}), "Suspended");
   if (before === replicas || suspension || view.name !== stable) return undefined;
   const message = `from ${before} to ${replicas} pods`;
-  return { type: "Normal", reason: replicas > before ? "ScaledUp" : "ScaledDown", message };
+  return { type: "Normal", reason: scalingReason(before, replicas), message };
+}
+
+function scalingReason(before: number, after: number) {
+  if (after > before) return "ScaledUp";
+  return after === 0 ? "ScaledToZero" : "ScaledDown";
 }
 
 /** Pods of the revision that serves which loaded other bytes: the next ones will refuse them. */

@@ -40,7 +40,7 @@ export function deploymentStatus(situation: Situation, refusal: Refusal | undefi
     revisions: revisions(situation, before),
     lastFailure: lastFailure(situation, before, health, refusal),
   });
-  return { status, notes: notes(before, status, health, refusal) };
+  return { status, notes: notes(situation, before, status, health, refusal) };
 }
 
 function modelOf(
@@ -56,26 +56,46 @@ function modelOf(
 type Measured = Pick<ModelDeploymentStatus, "engine" | "engineReason" | "device" | "performance">;
 
 /** From a pod that serves; kept while none can be asked, dropped with the revision. */
-function measured(
-  { observed, stable }: Situation,
-  view: RevisionView | undefined,
-  before: ModelDeploymentStatus,
-): Measured {
+function measured(situation: Situation, view: RevisionView | undefined, before: ModelDeploymentStatus): Measured {
+  const { observed, stable } = situation;
+  const coldStartSeconds = coldStart(situation, before);
   const [report] = (view?.pods ?? [])
     .toSorted((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
     .map((pod) => observed.reports.get(pod.metadata.uid))
     .filter((candidate) => candidate?.state === "Serving");
   if (report === undefined) {
     const { engine, engineReason, device, performance } = before.stableRevision === stable ? before : {};
-    return { engine, engineReason, device, performance };
+    return {
+      engine,
+      engineReason,
+      device,
+      performance: coldStartSeconds === undefined ? performance : { ...performance, coldStartSeconds },
+    };
   }
   const { engine, engineReason, device, loadSeconds, warmupSeconds, peakMemoryBytes } = report;
   return {
     engine,
     engineReason,
     device,
-    performance: present({ loadSeconds: rounded(loadSeconds), warmupSeconds: rounded(warmupSeconds), peakMemoryBytes }),
+    performance: present({
+      loadSeconds: rounded(loadSeconds),
+      warmupSeconds: rounded(warmupSeconds),
+      peakMemoryBytes,
+      coldStartSeconds,
+    }),
   };
+}
+
+/** A request has found no pods, and now there is one. */
+function wakes({ observed, views, stable }: Situation): boolean {
+  const pods = views.get(stable ?? "")?.pods ?? [];
+  return observed.scaling.wokenAt !== undefined && pods.some(({ ready, ip }) => ready && ip !== undefined);
+}
+
+function coldStart(situation: Situation, before: ModelDeploymentStatus): number | undefined {
+  const { now, scaling } = situation.observed;
+  if (wakes(situation) && scaling.wokenAt !== undefined) return round((now - scaling.wokenAt) / 1000);
+  return before.stableRevision === situation.stable ? before.performance?.coldStartSeconds : undefined;
 }
 
 function rounded(value: number | undefined): number | undefined {
@@ -133,6 +153,10 @@ function conditions({ observed }: Situation, before: ModelDeploymentStatus, heal
       ...change("Suspended", owner.spec.suspend),
       ...(owner.spec.suspend ? {} : { reason: "NotSuspended", message: "" }),
     },
+    {
+      ...change("ScaledToZero", health.reason === "ScaledToZero"),
+      ...(health.reason === "ScaledToZero" ? {} : { reason: "NotScaledToZero", message: "" }),
+    },
     ...(health.abnormal === undefined ? [] : [change(health.abnormal, true)]),
   ];
   const kept = knownConditions(before).filter(
@@ -189,6 +213,7 @@ function isFirstStart(before: ModelDeploymentStatus, status: ModelDeploymentStat
 }
 
 function notes(
+  situation: Situation,
   before: ModelDeploymentStatus,
   status: ModelDeploymentStatus,
   health: Health,
@@ -201,6 +226,11 @@ function notes(
   if (isLoaded && !isFirstStart(before, status)) {
     const { uri = "", digest = "not known yet" } = status.model ?? {};
     all.push({ type: "Normal", reason: "ModelLoaded", message: `${uri} is loaded, digest ${digest}` });
+  }
+  const { coldStartSeconds } = status.performance ?? {};
+  if (coldStartSeconds !== undefined && wakes(situation)) {
+    const message = `the first pod was ready ${coldStartSeconds} s after the first request`;
+    all.push({ type: "Normal", reason: "ColdStart", message });
   }
   if (is("Suspended") && !was("Suspended")) {
     all.push({ type: "Normal", reason: "Suspended", message: "all pods are stopped" });

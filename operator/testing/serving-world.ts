@@ -10,6 +10,7 @@ import { resolveModel } from "../model-reference.ts";
 import type { KubernetesObject, Stored } from "../kernel/meta.ts";
 import { type ObservedDeployment, type Situation, situation } from "../model-deployment/observed.ts";
 import { budgetRecord, deploymentRecord, serviceRecord } from "../model-deployment/records.ts";
+import { NO_ACTIVATOR } from "../model-deployment/scaling/activator-slice.ts";
 import type { DeploymentOwner } from "../model-deployment/revision.ts";
 import { planRollout } from "../model-deployment/rollout.ts";
 import { deploymentStatus } from "../model-deployment/status.ts";
@@ -23,6 +24,13 @@ import { CONFIG, digest, modelDeployment, NOW, pod } from "./objects.ts";
 export type Behaviour = "good" | "crash" | "slow";
 
 type Kept = Stored<KubernetesObject & { spec?: Record<string, unknown>; status?: Record<string, unknown> }>;
+
+const EMPTY_SLICE = {
+  metadata: { name: "slice", uid: "slice", resourceVersion: "1" },
+  addressType: "IPv4",
+  addresses: [],
+  portNames: [],
+} as const;
 
 export class ServingWorld {
   owner: DeploymentOwner;
@@ -209,10 +217,11 @@ export class ServingWorld {
       services: this.#all<IService>("services").map(serviceRecord),
       budgets: this.#all<IPodDisruptionBudget>("poddisruptionbudgets").map(budgetRecord),
       autoscalers: [],
-      slices: [{ metadata: { name: "slice", uid: "slice", resourceVersion: "1" }, readyPods: this.#endpoints }],
+      slices: [{ ...EMPTY_SLICE, readyPods: this.#endpoints }],
       pods: this.#pods,
       reports: this.#reports,
       scaling: {},
+      activator: NO_ACTIVATOR,
     };
   }
 }

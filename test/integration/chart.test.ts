@@ -44,12 +44,6 @@ function pods(all: Manifest[]): unknown[] {
   });
 }
 
-/** The labels by which the only object of a kind finds its pods. */
-function labelsOf(all: Manifest[], wanted: string): unknown {
-  const found = all.find(({ kind }) => kind === wanted)?.spec as { selector: { matchLabels: unknown } } | undefined;
-  return found?.selector.matchLabels;
-}
-
 /** Paths of all values that can be set, such as `image.tag`. Lists and maps that users fill are one value. */
 function leaves(values: unknown, path = ""): string[] {
   const isFilled =
@@ -81,6 +75,16 @@ const changes: Record<string, { to: string; besides?: string[] }> = {
   defaultNodeSelector: { to: '{"other": "yes"}' },
   defaultArchitectures: { to: '["s390x"]' },
   defaultImagePullSecrets: { to: '["other"]' },
+  "activator.enabled": { to: "false" },
+  "activator.replicas": { to: "3" },
+  "activator.ports": { to: '"30000-30099"' },
+  "activator.holdSeconds": { to: "30" },
+  "activator.mostPerModel": { to: "10" },
+  "activator.most": { to: "20" },
+  "activator.mostPerPod": { to: "5" },
+  "activator.resources.requests.cpu": { to: '"1"' },
+  "activator.resources.requests.memory": { to: '"1Gi"' },
+  "activator.resources.limits.memory": { to: '"2Gi"' },
   "crds.enabled": { to: "false" },
   "crds.keep": { to: "false" },
   "serviceAccount.create": { to: "false" },
@@ -198,7 +202,7 @@ describe("the chart", () => {
     const namespace = await server.namespace("chart");
     await kubectl(["label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted"]);
     const items = pods(manifests(await template(...args, "--namespace", namespace)));
-    expect(items).toHaveLength(2);
+    expect(items).toHaveLength(3);
     const create = ["create", "--dry-run=server", "--namespace", namespace, "--filename=-"];
     await kubectl(create, { apiVersion: "v1", kind: "List", items });
     const bare = {
@@ -242,6 +246,7 @@ describe("the chart", () => {
     "caBundle.",
     "networkPolicy.",
     "podMonitor.",
+    "activator.",
     "defaultRequests.",
   ])("refuses a value that it does not know: %sunknown", async (prefix) => {
     await expect(template("--set", `${prefix}unknown=1`)).rejects.toThrow(
@@ -261,9 +266,17 @@ describe("the chart", () => {
   it("lets only the operator ask how a model's pods do, everybody ask for predictions, and the pods call nobody", async () => {
     const set = ["--set", "networkPolicy.enabled=true,watchNamespaces={team-a,team-b}"];
     const all = manifests(await template(...set)).filter(({ kind }) => kind === "NetworkPolicy") as Policy[];
-    const [operator, ...models] = all;
+    const [activator, operator, ...models] = all;
     const operatorLabels = operator?.spec.podSelector.matchLabels;
-    expect(operatorLabels).toEqual(labelsOf(manifests(await template(...set)), "Deployment"));
+    expect(operatorLabels).toMatchObject({ [LABELS.name]: "modelwright-operator" });
+    // Users ask for models without pods at the activator, and only the operator asks it what it holds.
+    expect(activator?.spec).toMatchObject({
+      podSelector: { matchLabels: { [LABELS.name]: "modelwright-activator" } },
+      ingress: [
+        { from: [{ podSelector: { matchLabels: operatorLabels } }], ports: [{ port: 8081 }] },
+        { ports: [{ port: 20_000, endPort: 21_999 }] },
+      ],
+    });
     expect(models.map(({ metadata }) => metadata.namespace)).toEqual(["team-a", "team-b"]);
     for (const { spec } of models) {
       expect(spec.podSelector).toEqual({ matchLabels: { [LABELS.name]: "modelwright-runtime" } });

@@ -1,7 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
-import type { Load } from "../../crds/contract/load.ts";
+import type { ActivatorLoad, Load } from "../../crds/contract/load.ts";
 import type { LoadProber } from "../../operator/pods/load-prober.ts";
 import type { ApiServer } from "../cluster/apiserver.ts";
+import { until } from "../cluster/wait.ts";
 import { FakeProber, type RunningOperator, startBed, startOperator } from "./operator/bed.ts";
 import { FakeKubelet } from "./operator/fake-kubelet.ts";
 import { condition, digest, modelDeployment, Space } from "./operator/objects.ts";
@@ -11,7 +12,38 @@ let space: Space;
 let kubelet: FakeKubelet;
 let prober: FakeProber;
 let loads: FakeLoads;
+let activator: FakeActivator;
 let operator: RunningOperator;
+
+/** Listens on every port that a slice gives it, and holds as many requests as a test says. */
+class FakeActivator {
+  static readonly address = "198.18.250.1";
+  listens = true;
+  held = 0;
+  #version = 0;
+  #port: number | undefined;
+
+  async ask(): Promise<ActivatorLoad> {
+    const slice = await space.child("endpointslices", "digits-activator");
+    this.#port = slice?.ports?.[0]?.port ?? this.#port;
+    const { held: waiting } = this;
+    const ports = this.#port === undefined || !this.listens ? [] : [{ port: this.#port, waiting, received: waiting }];
+    return { instance: "fake", version: this.#version++, ports };
+  }
+
+  /** As the controller of its Service does. */
+  async announce(): Promise<void> {
+    const path = `/apis/discovery.k8s.io/v1/namespaces/${space.namespace}/endpointslices`;
+    await space.api.post(path, {
+      apiVersion: "discovery.k8s.io/v1",
+      kind: "EndpointSlice",
+      metadata: { name: "activator-1", labels: { "kubernetes.io/service-name": "activator" } },
+      addressType: "IPv4",
+      endpoints: [{ addresses: [FakeActivator.address], conditions: { ready: true } }],
+      ports: [{ name: "health", port: 8081 }],
+    });
+  }
+}
 
 /** Every pod has as many requests in flight, on average, as a test says. */
 class FakeLoads implements LoadProber {
@@ -45,11 +77,25 @@ beforeEach(async () => {
   kubelet = new FakeKubelet(server.api, space.namespace);
   prober = new FakeProber();
   loads = new FakeLoads();
+  activator = new FakeActivator();
+  await activator.announce();
   operator = await start();
 }, 30_000);
 afterEach(async () => operator.stop(), 30_000);
 
-const start = () => startOperator({ kubeconfig: server.kubeconfig, namespaces: [space.namespace], prober, loads });
+const start = () =>
+  startOperator({
+    kubeconfig: server.kubeconfig,
+    namespaces: [space.namespace],
+    prober,
+    loads,
+    activator: {
+      namespace: space.namespace,
+      service: "activator",
+      ports: { first: 20_000, count: 100 },
+      ask: () => activator.ask(),
+    },
+  });
 
 const status = (what: string, holds: Parameters<typeof space.status<"modeldeployments">>[3], within?: number) =>
   space.status("modeldeployments", "digits", what, holds, within);
@@ -142,6 +188,64 @@ describe("mode Automatic", () => {
     await space.patch("modeldeployments", "digits", { scaling: manual });
     await space.waitGone("horizontalpodautoscalers", "digits");
     expect(await replicas(revision)).toBe(2);
+  }, 60_000);
+});
+
+/** Addresses in the slice that leads to the activators; the API server writes none as null. */
+const held = async () => {
+  const slice = await space.waitChild("endpointslices", "digits-activator");
+  return (slice.endpoints ?? []).flatMap(({ addresses }) => addresses);
+};
+
+describe("a deployment that may have no pods", () => {
+  const ZERO = { ...QUICK, minReplicas: 0, scaleToZeroAfter: "2s" };
+
+  it("has none when nobody asks, is woken by the first request and says how long that took", async () => {
+    const revision = await served(ZERO);
+    await space.waitChild("deployments", revision, ({ spec }) => spec.replicas === 0);
+    expect(await held()).toEqual([FakeActivator.address]);
+    const asleep = await status("is at zero", (seen) => condition(seen, "ScaledToZero")?.status === "True");
+    expect(condition(asleep, "Ready")).toMatchObject({
+      status: "True",
+      reason: "ScaledToZero",
+      message: "no pods, as nobody asks; the next request starts one and waits for it",
+    });
+    expect(await space.waitEvent("digits", "ScaledToZero")).toBe("from 1 to 0 pods");
+
+    activator.held = 1;
+    await space.waitChild("deployments", revision, ({ spec }) => spec.replicas === 1);
+    await serve(revision, 1);
+    loads.inFlight = 1;
+    const awake = await status("serves", (seen) => condition(seen, "Ready")?.reason === "Serving");
+    expect(condition(awake, "ScaledToZero")).toMatchObject({ status: "False", reason: "NotScaledToZero" });
+    expect(awake.performance?.coldStartSeconds).toBeGreaterThan(0);
+    expect(await space.waitEvent("digits", "ColdStart")).toMatch(/^the first pod was ready [0-9.]+ s after/);
+    await until("the activator is out of the way", async () => (await held()).length === 0);
+  }, 60_000);
+
+  it("keeps its last pod while the activator does not listen", async () => {
+    activator.listens = false;
+    const revision = await served(ZERO);
+    await until("the activator is named", async () => (await held()).length > 0);
+    expect(await replicas(revision)).toBe(1);
+    activator.listens = true;
+    await space.waitChild("deployments", revision, ({ spec }) => spec.replicas === 0);
+  }, 60_000);
+
+  it("tries a new version out with pods before it has none again", async () => {
+    const revision = await served(ZERO);
+    await space.waitChild("deployments", revision, ({ spec }) => spec.replicas === 0);
+    const model = { uri: "pvc://models/digits/two", digest: digest("2") };
+    await space.patch("modeldeployments", "digits", { model });
+    const { updateRevision = "" } = await status("updates", (seen) => seen.updateRevision !== undefined);
+    await space.waitChild("deployments", updateRevision, ({ spec }) => spec.replicas === 1);
+  }, 60_000);
+
+  it("has no slice, and no port, when it must always have a pod", async () => {
+    await served(ZERO);
+    await space.waitChild("endpointslices", "digits-activator");
+    await space.patch("modeldeployments", "digits", { scaling: { minReplicas: 1, scaleToZeroAfter: null } });
+    await space.waitGone("endpointslices", "digits-activator");
   }, 60_000);
 });
 

@@ -20,6 +20,21 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
+{{- define "modelwright.activatorSelector" -}}
+app.kubernetes.io/name: modelwright-activator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "modelwright.activatorLabels" -}}
+{{ include "modelwright.activatorSelector" . }}
+app.kubernetes.io/part-of: modelwright
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "modelwright.activatorAccount" -}}
+{{ if .Values.serviceAccount.create }}{{ include "modelwright.name" . }}-activator{{ else }}{{ include "modelwright.serviceAccount" . }}{{ end }}
+{{- end }}
+
 {{- define "modelwright.serviceAccount" -}}
 {{- if .Values.serviceAccount.name }}{{ .Values.serviceAccount.name }}
 {{- else if .Values.serviceAccount.create }}{{ include "modelwright.name" . }}

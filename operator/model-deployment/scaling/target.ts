@@ -15,5 +15,6 @@ export function scalingTarget(key: string, { observed, stable, wanted }: Situati
       ? [{ id: `${metadata.uid}/${restarts}`, ip }]
       : [],
   );
-  return { key, uid: owner.metadata.uid, settings, current: wanted, ready };
+  const { port } = observed.activator;
+  return { key, uid: owner.metadata.uid, settings, current: wanted, ready, port };
 }

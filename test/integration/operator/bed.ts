@@ -7,7 +7,7 @@ import { loadConnection } from "../../../operator/kernel/kube-config.ts";
 import { createLogger, type Logger, silentLogger } from "../../../operator/kernel/logger.ts";
 import { runManager } from "../../../operator/kernel/manager.ts";
 import type { CallObserver } from "../../../operator/kernel/transport.ts";
-import { createOperator } from "../../../operator/operator.ts";
+import { type ActivatorInstallation, createOperator } from "../../../operator/operator.ts";
 import type { LoadProber } from "../../../operator/pods/load-prober.ts";
 import type { Prober } from "../../../operator/pods/prober.ts";
 import type { Api } from "../../cluster/api.ts";
@@ -81,6 +81,7 @@ export interface OperatorSettings {
   readonly namespaces: readonly string[];
   readonly prober: Prober;
   readonly loads?: LoadProber;
+  readonly activator?: ActivatorInstallation;
   readonly image?: string;
 }
 
@@ -90,6 +91,7 @@ export async function startOperator({
   namespaces,
   prober,
   loads,
+  activator,
   image = IMAGE,
 }: OperatorSettings): Promise<RunningOperator> {
   const writes: string[] = [];
@@ -109,6 +111,7 @@ export async function startOperator({
     config: { runtimeImage: image, requests: { cpu: "100m", memory: "256Mi" } },
     prober,
     loads,
+    activator,
     namespaces,
     instance: "test",
     logger,

@@ -77,6 +77,9 @@ export interface Child {
     ownerReferences?: { name: string; uid: string; controller: boolean; blockOwnerDeletion: boolean }[];
   };
   immutable?: boolean;
+  // Of EndpointSlices.
+  endpoints?: { addresses: string[] }[] | null;
+  ports?: { name: string; port: number }[];
   data?: Record<string, string>;
   // Tests look at members of any kind of child.
   spec: Record<string, unknown> & { selector?: Record<string, string>; replicas?: number; suspend?: boolean };
@@ -88,6 +91,7 @@ const GROUPS = {
   deployments: "/apis/apps/v1",
   poddisruptionbudgets: "/apis/policy/v1",
   horizontalpodautoscalers: "/apis/autoscaling/v2",
+  endpointslices: "/apis/discovery.k8s.io/v1",
   configmaps: "/api/v1",
   services: "/api/v1",
   pods: "/api/v1",
