@@ -130,7 +130,11 @@ function batchOf(graph: Graph, { model, objective, exampleShape, labelShape, wei
   const penalty = penaltyOf(model, trained);
   const loss = penalty === undefined ? data : add(data, penalty);
   const trainable = trained.weights.filter(({ trainable: learns }) => learns);
-  const gradients = differentiated(model, loss, trainable.map(trained.valueOf)).flatMap((gradient, index) => {
+  const gradients = differentiated(
+    model,
+    loss,
+    trainable.map((weight) => trained.valueOf(weight)),
+  ).flatMap((gradient, index) => {
     const weight = trainable[index];
     return gradient === undefined || weight === undefined ? [] : [{ weight, gradient }];
   });
