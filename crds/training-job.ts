@@ -190,6 +190,13 @@ const Status = z
       .optional()
       .meta({ description: "Metrics of the last epoch; validation ones begin with val_" }),
     evaluation: metricValues.optional().meta({ description: "Loss and metrics on dataset.test" }),
+    compiled: z.boolean().optional().meta({
+      description: "Whether a training step is one graph of TensorFlow, which is several times faster",
+    }),
+    notCompiled: z.string().max(512).optional().meta({
+      description:
+        "Why the training runs operation by operation instead: the engine, or the layer that the compiler lacks",
+    }),
     checkpoint: position("The newest saved state").optional(),
     resumed: position("The saved state from which the last pod continued, and when").optional(),
   })

@@ -46,6 +46,10 @@ export const TrainingProgress = z.strictObject({
   epoch: z.int().min(0),
   epochs: z.int().min(1),
   step: z.int().min(0),
+  /** Is a step one graph of TensorFlow? */
+  compiled: z.boolean().optional(),
+  /** Why it is not. */
+  notCompiled: z.string().max(512).optional(),
   loss: z.number().optional(),
   metrics: numbers.optional(),
   evaluation: numbers.optional(),

@@ -24,7 +24,16 @@ export function trainingJobKind(informer: Informer<TrainingJobOwner>): JobKind<T
 
 type Details = Pick<
   TrainingJobStatus,
-  "epoch" | "epochs" | "step" | "loss" | "metrics" | "evaluation" | "checkpoint" | "resumed"
+  | "epoch"
+  | "epochs"
+  | "step"
+  | "loss"
+  | "metrics"
+  | "evaluation"
+  | "checkpoint"
+  | "resumed"
+  | "compiled"
+  | "notCompiled"
 >;
 
 /** The whole status: numbers of another run are dropped, those of this one kept while its pod says nothing new. */
@@ -40,6 +49,9 @@ export function trainingStatus(job: TrainingJob, run: TrainingRun, outcome: RunO
     loss: said.loss ?? before.loss,
     metrics: bounded(said.metrics ?? before.metrics),
     evaluation: bounded(said.evaluation ?? before.evaluation),
+    compiled: said.compiled ?? before.compiled,
+    // A pod that compiles what the one before could not has no reason to tell.
+    notCompiled: said.compiled === true ? undefined : (said.notCompiled ?? before.notCompiled),
     checkpoint: said.checkpoint ?? before.checkpoint,
     resumed: said.resumed ?? before.resumed,
   });

@@ -13,6 +13,7 @@ import { type Tf, openBackend } from "../engine/backend.ts";
 import { CheckpointStore, checkpointFolder } from "../store/checkpoint-store.ts";
 import { BestWeights, together } from "./best-weights.ts";
 import { type CheckpointOptions, Checkpoints, isDue } from "./checkpoint.ts";
+import { compileStep } from "./compiled-step.ts";
 import { type ModelDeclaration, buildModel, objectiveOf } from "./layers.ts";
 import { type LoopState, trainLoop } from "./loop.ts";
 import { type Position, START } from "./position.ts";
@@ -61,6 +62,9 @@ beforeAll(async () => {
 
 afterAll(() => rm(root, { recursive: true }));
 
+/** Each process of a run compiles its step anew. */
+jest.setTimeout(300_000);
+
 let runs = 0;
 
 beforeEach(() => {
@@ -86,7 +90,13 @@ const PACE = { etaSeconds: 0, throughput: 0 };
 
 class Stopped extends Error {}
 
-describe.each(["TensorFlow", "Wasm"] as const)("On %s", (engine) => {
+const KINDS = [
+  { engine: "TensorFlow", kind: "a compiled step" },
+  { engine: "TensorFlow", kind: "an interpreted step" },
+  { engine: "Wasm", kind: "an interpreted step" },
+] as const;
+
+describe.each(KINDS)("On $engine by $kind", ({ engine, kind }) => {
   let tf: Tf;
 
   beforeAll(async () => {
@@ -107,7 +117,11 @@ describe.each(["TensorFlow", "Wasm"] as const)("On %s", (engine) => {
   async function attempt({ optimizer = ADAM, update = {}, callbacks, stopAt, options = {}, policy = {} }: Attempt) {
     const model = buildModel(tf, declared, [2], SEED);
     const objective = objectiveOf(declared);
-    const step = opByOpStep(tf, { ...update, model, objective, optimizer, seed: SEED });
+    const examples = points(40, 1);
+    const stepOptions = { ...update, model, objective, optimizer, seed: SEED };
+    const compiled = kind === "a compiled step" ? await compileStep(tf, { ...stepOptions, examples }) : undefined;
+    expect(compiled?.notCompiled).toBeUndefined();
+    const step = compiled?.step ?? opByOpStep(tf, stepOptions);
     const best = new BestWeights(tf, model);
     const warnings: string[] = [];
     const checkpoints = new Checkpoints({
@@ -131,7 +145,7 @@ describe.each(["TensorFlow", "Wasm"] as const)("On %s", (engine) => {
         model,
         objective,
         step,
-        train: points(40, 1),
+        train: examples,
         validation: points(16, 2),
         epochs: 3,
         batchSize: 12,

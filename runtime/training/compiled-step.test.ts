@@ -1,5 +1,6 @@
 import "../engine/test-realm.ts";
 import type { LayersModel, layers } from "@tensorflow/tfjs";
+import { Loss } from "../../crds/objective.ts";
 import { Optimizer, type Update } from "../../crds/optimizer.ts";
 import { batchesOf } from "../data/batches.ts";
 import type { Dataset } from "../data/dataset.ts";
@@ -184,7 +185,6 @@ const LAYERS: Case[] = [
   ["CenteredResizing", IMAGE, { height: 4, width: 4 }],
   ["ExactCenterCrop", IMAGE, { height: 4, width: 3 }],
   ["Conv1D", STEPS, { ...window, padding: "same" }],
-  ["GroupedConv1D", STEPS, { ...window, padding: "causal", dilationRate: 2 }],
   ["Conv2D", IMAGE, { ...window, strides: [2, 2], padding: "same", activation: "relu" }],
   ["Conv3D", [4, 4, 4, 2], { kernelSize: 2, filters: 2 }],
   ["GroupedConv2D", IMAGE, { ...window, groups: 2 }],
@@ -226,4 +226,173 @@ it.each(LAYERS)("%s of %j learns in a graph what it learns operation by operatio
   const { compiled, interpreted } = await bothWays(options, 1);
   expect(largest(compiled.state, interpreted.state)).toBeLessThanOrEqual(1e-5);
   expect(compiled.values[0]?.["loss"]).toBeCloseTo(interpreted.values[0]?.["loss"] ?? NaN, 5);
+});
+
+const PLAIN = () => chain(ROW, tf.layers.dense({ units: 5, activation: "tanh" }));
+
+/** Learning rates at which no rule leaves the range where float32 rounds finely. */
+const UPDATES: [name: string, update: Update][] = [
+  ["sgd", { optimizer: SGD }],
+  ["momentum", { optimizer: Optimizer.parse({ sgd: { momentum: 0.9 } }) }],
+  ["nesterov", { optimizer: Optimizer.parse({ sgd: { momentum: 0.9, nesterov: true } }) }],
+  ["rmsprop", { optimizer: Optimizer.parse({ rmsprop: {} }) }],
+  ["centered rmsprop", { optimizer: Optimizer.parse({ rmsprop: { centered: true, momentum: 0.5, epsilon: 1e-3 } }) }],
+  ["adam", { optimizer: Optimizer.parse({ adam: {} }) }],
+  ["amsgrad", { optimizer: Optimizer.parse({ adam: { amsgrad: true } }) }],
+  ["adamw", { optimizer: Optimizer.parse({ adamw: {} }) }],
+  ["adagrad", { optimizer: Optimizer.parse({ adagrad: {} }) }],
+  ["adadelta", { optimizer: Optimizer.parse({ adadelta: {} }) }],
+  ["adamax", { optimizer: Optimizer.parse({ adamax: {} }) }],
+  ["nadam", { optimizer: Optimizer.parse({ nadam: {} }) }],
+  ["lion", { optimizer: Optimizer.parse({ lion: {} }) }],
+  ["weight decay", { optimizer: SGD, weightDecay: 0.1 }],
+  ["clipped norms", { optimizer: SGD, clipNorm: 0.1 }],
+  ["clipped values", { optimizer: SGD, clipValue: 0.05 }],
+  ["a clipped global norm", { optimizer: SGD, globalClipNorm: 0.1 }],
+  ["sums of gradients", { optimizer: SGD, gradientAccumulation: 2 }],
+  ["a moving average", { optimizer: SGD, movingAverage: { decay: 0.9 } }],
+];
+
+it.each(UPDATES)(
+  "weights change by %s as they do operation by operation, and so does its memory",
+  async (_, update) => {
+    const options = { ...update, model: PLAIN(), objective: CLASSES, seed: 3, examples: examples(ROW) };
+    const { compiled, interpreted } = await bothWays(options, 4);
+    expect(compiled.state.length).toBe(interpreted.state.length);
+    expect(largest(compiled.state, interpreted.state)).toBeLessThanOrEqual(1e-5);
+  },
+);
+
+const LOSSES = Loss.options.filter((loss) => !loss.endsWith("ategoricalCrossentropy"));
+
+it.each(LOSSES)("loss %s is learned by as it is operation by operation", async (loss) => {
+  const model = tf.sequential();
+  model.add(tf.layers.dense({ units: 4, activation: "relu", inputShape: ROW }));
+  model.add(tf.layers.dense({ units: 2, activation: "sigmoid" }));
+  const data = {
+    ...examples(ROW),
+    labels: Float32Array.from({ length: 24 }, (_, index) => index % 2),
+    labelShape: [2],
+  };
+  const objective: Objective = { loss, metrics: ["meanSquaredError", "meanAbsoluteError"] };
+  const options = { model: scatter(model), objective, seed: 3, optimizer: SGD, examples: data };
+  const { compiled, interpreted } = await bothWays(options, 2);
+  expect(largest(compiled.state, interpreted.state)).toBeLessThanOrEqual(1e-5);
+  for (const [name, value] of Object.entries(interpreted.values[1] ?? {})) {
+    expect(compiled.values[1]?.[name]).toBeCloseTo(value, 4);
+  }
+});
+
+it.each([{ fromLogits: true }, { labelSmoothing: 0.1 }, {}])(
+  "crossentropy of one-hot labels with %j",
+  async (lossOptions) => {
+    const model = tf.sequential();
+    const activation = "fromLogits" in lossOptions ? "linear" : "softmax";
+    model.add(tf.layers.dense({ units: 3, activation, inputShape: ROW }));
+    const objective: Objective = { loss: "categoricalCrossentropy", lossOptions, metrics: [], oneHotClasses: 3 };
+    const options = { model: scatter(model), objective, seed: 3, optimizer: SGD, examples: examples(ROW) };
+    const { compiled, interpreted } = await bothWays(options, 2);
+    expect(largest(compiled.state, interpreted.state)).toBeLessThanOrEqual(1e-5);
+  },
+);
+
+it("examples with weights, and penalties on weights, count as they do operation by operation", async () => {
+  const kernelRegularizer = tf.regularizers.l1l2({ l1: 0.01, l2: 0.02 });
+  const model = chain(ROW, tf.layers.dense({ units: 5, activation: "tanh", kernelRegularizer }));
+  const weights = Float32Array.from({ length: 12 }, (_, index) => 0.5 + (index % 3));
+  const options = { model, objective: CLASSES, seed: 3, optimizer: SGD, examples: { ...examples(ROW), weights } };
+  const { compiled, interpreted } = await bothWays(options, 3);
+  expect(largest(compiled.state, interpreted.state)).toBeLessThanOrEqual(1e-5);
+  expect(compiled.values[2]?.["loss"]).toBeCloseTo(interpreted.values[2]?.["loss"] ?? NaN, 5);
+});
+
+it("a layer whose training is not compiled is named with the reason", async () => {
+  const model = chain(ROW, tf.layers.gaussianNoise({ name: "noise", stddev: 0.1 }));
+  const options = { model, objective: CLASSES, seed: 3, optimizer: SGD, examples: examples(ROW) };
+  expect(await compileStep(tf, options)).toEqual({
+    notCompiled: {
+      layer: "noise",
+      className: "GaussianNoise",
+      reason: "the compiler lacks this class of layer in training",
+    },
+  });
+});
+
+describe("Several steps in one call", () => {
+  const ADAM = Optimizer.parse({ adam: {} });
+
+  /** A model that draws, so that a wrong seed would be seen. */
+  const options = () => ({
+    model: chain(ROW, tf.layers.dense({ units: 5 }), tf.layers.dropout({ rate: 0.3 })),
+    objective: CLASSES,
+    seed: 3,
+    optimizer: ADAM,
+    examples: examples(ROW, 64),
+  });
+
+  const rowsOf = (step: number) => Uint32Array.from({ length: 8 }, (_, index) => (step * 8 + index * 5) % 64);
+
+  async function compiled(given: CompiledStepOptions): Promise<TrainStep & Required<Pick<TrainStep, "several">>> {
+    const { step } = await compileStep(tf, given);
+    if (step?.several === undefined) throw new Error("it is not compiled for several steps");
+    return step as TrainStep & Required<Pick<TrainStep, "several">>;
+  }
+
+  it("end with the bits that single steps end with", async () => {
+    const given = options();
+    const [together, single] = [await compiled(given), await compiled(given)];
+    const rows = Array.from({ length: together.several.count }, (_, step) => rowsOf(step));
+    const values = together.several.run(rows, 0);
+    const one = rows.flatMap((batch, step) => single.several.run([batch], step));
+    expect(values).toEqual(one);
+    expect(together.read()).toEqual(single.read());
+    together.dispose();
+    single.dispose();
+  });
+
+  it("go on with the same bits after the state was saved and put back", async () => {
+    const given = options();
+    const whole = await compiled(given);
+    const rows = Array.from({ length: 6 }, (_, step) => rowsOf(step));
+    rows.forEach((batch, step) => whole.several.run([batch], step));
+    const first = await compiled(given);
+    rows.slice(0, 3).forEach((batch, step) => first.several.run([batch], step));
+    const saved = first.read();
+    first.dispose();
+    const second = await compiled(given);
+    second.write(saved);
+    rows.slice(3).forEach((batch, step) => second.several.run([batch], step + 3));
+    expect(second.read()).toEqual(whole.read());
+    expect(() => second.write(saved.slice(1))).toThrow("it is of another model");
+    whole.dispose();
+    second.dispose();
+  });
+
+  it("publish gives the model the trained weights", async () => {
+    const given = options();
+    const step = await compiled(given);
+    step.several.run([rowsOf(0)], 0);
+    step.publish();
+    const weights = given.model.getWeights().map((weight) => Float32Array.from(weight.dataSync()));
+    expect(weights).toEqual(step.read().slice(0, weights.length));
+    step.dispose();
+  });
+});
+
+it("dropout leaves out the declared share, scales the rest, and draws anew in each step", async () => {
+  const model = tf.sequential();
+  model.add(tf.layers.dropout({ rate: 0.25, inputShape: [400] }));
+  model.add(tf.layers.dense({ units: 1, useBias: false, kernelInitializer: "ones" }));
+  const data = { ...examples([400], 4), features: new Float32Array(1600).fill(1), labels: new Float32Array(4) };
+  const objective: Objective = { loss: "meanAbsoluteError", metrics: [] };
+  const still = Optimizer.parse({ sgd: { learningRate: 1e-9 } });
+  const { step } = await compileStep(tf, { model, objective, seed: 3, optimizer: still, examples: data });
+  const [batch] = [...batchesOf(data, 4)];
+  if (step === undefined || batch === undefined) throw new Error("it is not compiled");
+  const sums = [0, 1, 2].map((number) => step.run(batch, number)["loss"] ?? NaN);
+  expect(new Set(sums).size).toBe(3);
+  // The sum of 400 ones: three quarters of them, each 4/3. One standard deviation of the mean of four is 6.
+  for (const sum of sums) expect(Math.abs(sum - 400)).toBeLessThan(40);
+  expect(step.run(batch, 1)["loss"]).toBeCloseTo(sums[1] ?? NaN, 2);
+  step.dispose();
 });

@@ -1,7 +1,7 @@
 /** A step that is a graph of TensorFlow: forward, loss, gradients and update of all weights in one call. */
 import type { NamedTensorMap, Tensor } from "@tensorflow/tfjs";
 import { gather } from "../compiler/expressions/shaping.ts";
-import { Graph, type GraphFunction } from "../compiler/graph.ts";
+import { Graph, type GraphFunction, nodesFor } from "../compiler/graph.ts";
 import { type NotCompiled, expressed } from "../compiler/lowering/model.ts";
 import { Program } from "../compiler/tensorflow/program.ts";
 import { SavedModelWriter, type Variable } from "../compiler/tensorflow/saved-model.ts";
@@ -16,6 +16,9 @@ import { type UpdatePlan, scalarsOf, updateOfStep, updatePlan } from "./update.t
 
 /** Steps of one call. More of them gain little. */
 const STEPS = 8;
+
+/** A function of more nodes is called step by step: TensorFlow takes seconds to prepare a graph that has it many times. */
+const NODES_LIMIT = 300;
 
 /** Features of more bytes stay where they are, and are fed batch by batch. */
 const RESIDENT_LIMIT = 512 * 1024 * 1024;
@@ -75,6 +78,12 @@ function pickFunction(examples: Examples): GraphFunction {
   };
 }
 
+/** Steps of one call: several where all are of one kind, and small. */
+function stepsOf({ train, accumulate }: TrainFunctions): number {
+  const nodes = nodesFor([...train.outputs, ...train.updates].map(({ value }) => value));
+  return accumulate === undefined && nodes.length <= NODES_LIMIT ? STEPS : 1;
+}
+
 function program(tf: Tf, functions: TrainFunctions, examples: Examples, resident: boolean): Promise<Program> {
   const { state, train, accumulate } = functions;
   const kept = state.map(({ name, shape }): Variable => ({ name, dtype: "float32", shape }));
@@ -86,8 +95,8 @@ function program(tf: Tf, functions: TrainFunctions, examples: Examples, resident
     const pick = pickFunction(examples);
     writer.add("load", loadFunction(examples));
     writer.add("trainRows", train, pick);
-    if (accumulate === undefined) writer.addRepeated("trainSeveral", train, STEPS, pick);
-    else writer.add("accumulateRows", accumulate, pick);
+    if (stepsOf(functions) > 1) writer.addRepeated("trainSeveral", train, STEPS, pick);
+    if (accumulate !== undefined) writer.add("accumulateRows", accumulate, pick);
   }
   writer.addAccess(kept);
   return Program.load(tf, writer);
@@ -111,9 +120,8 @@ class CompiledStep implements TrainStep {
     this.#program = loaded;
     this.#seed = derivedSeed(options.seed, "dropout");
     if (!resident) return;
-    const whole = this.#plan.accumulation === 1;
     this.several = {
-      count: whole ? STEPS : 1,
+      count: stepsOf(functions),
       run: (rows, step, rateFactor) =>
         rows.length === 1
           ? rows.map((one) => this.#runRows(one, step, rateFactor))

@@ -1,7 +1,7 @@
 /** The training loop: epochs in an order that the seed gives, validation and callbacks after each, and where it stands. */
 import type { LayersModel } from "@tensorflow/tfjs";
 import type { Callbacks } from "../../crds/optimizer.ts";
-import { batchCount, batchesOf } from "../data/batches.ts";
+import { batchCount } from "../data/batches.ts";
 import type { Examples } from "../data/dataset.ts";
 import { Random } from "../data/random.ts";
 import type { Tf } from "../engine/backend.ts";
@@ -10,12 +10,12 @@ import { Averages } from "./averages.ts";
 import { BestWeights } from "./best-weights.ts";
 import { breathe } from "./breathe.ts";
 import { afterEpoch } from "./callbacks.ts";
+import { type EpochOptions, epochSteps } from "./epoch-steps.ts";
 import { evaluate } from "./evaluate.ts";
 import { type HistoryEntry, remember } from "./history.ts";
 import { metricValues } from "./metrics.ts";
 import { type Objective, outputOf } from "./objective.ts";
 import { type Position, START } from "./position.ts";
-import type { TrainStep } from "./train-step.ts";
 
 export interface LoopState {
   /** Finished epochs. */
@@ -36,14 +36,11 @@ export interface LoopState {
   stopped?: { epoch: number; bestEpoch: number };
 }
 
-export interface LoopOptions {
+export interface LoopOptions extends EpochOptions {
   model: LayersModel;
   objective: Objective;
-  step: TrainStep;
-  train: Examples;
   validation?: Examples | undefined;
   epochs: number;
-  batchSize: number;
   seed: number;
   callbacks?: Callbacks | undefined;
   /** Weights of the best epoch; where a former process stopped, they have been put back. */
@@ -116,7 +113,7 @@ const finite = (values: Record<string, number>) =>
  * declared, and those of the best epoch. Throws Failure InvalidSpec when the loss is not finite.
  */
 export async function trainLoop(tf: Tf, options: LoopOptions): Promise<LoopState> {
-  const { step, train, epochs, batchSize, seed, callbacks = DEFAULTS, from = START, onState, onPosition } = options;
+  const { step, train, epochs, seed, callbacks = DEFAULTS, from = START, onState, onPosition } = options;
   const { clock, now = clock, best = new BestWeights(tf, options.model) } = options;
   const restores = callbacks.earlyStopping?.restoreBestWeights === true;
   const stateAt = stateTeller(options);
@@ -150,14 +147,16 @@ export async function trainLoop(tf: Tf, options: LoopOptions): Promise<LoopState
   }
 
   while (position.epoch < epochs && position.callbacks.stopped === undefined) {
-    const { epoch, callbacks: decided } = position;
+    const { epoch } = position;
     const averages = new Averages(position.running);
     const order = new Random(seed, "order", epoch).permutation(train.count);
-    for (const batch of batchesOf(train, batchSize, order, position.batch)) {
-      const values = step.run(batch, position.step, decided.rateFactor);
-      if (callbacks.terminateOnNaN) checkFinite(values, epoch, position.step);
-      averages.add(allFinite(values) ? values : {}, batch.count);
-      await advance({ batch: position.batch + 1, step: position.step + 1, running: averages.sums() });
+    for (const done of epochSteps(options, order, position)) {
+      for (const [index, { values, count }] of done.entries()) {
+        if (callbacks.terminateOnNaN) checkFinite(values, epoch, position.step + index);
+        averages.add(allFinite(values) ? values : {}, count);
+      }
+      const { batch, step: number } = position;
+      await advance({ batch: batch + done.length, step: number + done.length, running: averages.sums() });
     }
     await advance(await finishEpoch(averages.values()));
   }

@@ -3,6 +3,7 @@ import type { LayersModel } from "@tensorflow/tfjs";
 import type { TrainingProgress } from "../../crds/contract/progress.ts";
 import type { TrainingRun } from "../../crds/contract/run.ts";
 import type { Backend, Tf } from "../engine/backend.ts";
+import { runsGraphs } from "../engine/session.ts";
 import { signatureOf } from "../formats/signature.ts";
 import { saveLayersModel } from "../formats/tfjs-layers.ts";
 import { Failure, systemCode } from "../failure.ts";
@@ -16,7 +17,8 @@ import { resolveUri } from "../store/uri.ts";
 import { type Surroundings, artefactStatus, openEngine, softwareOf } from "../work.ts";
 import { BestWeights, together } from "./best-weights.ts";
 import { monitors } from "./callbacks.ts";
-import { Checkpoints, type Memory, type Saved } from "./checkpoint.ts";
+import { Checkpoints, type Memory, type Saved, isDue } from "./checkpoint.ts";
+import { compileStep } from "./compiled-step.ts";
 import { type Datasets, loadDatasets } from "./datasets.ts";
 import { evaluate } from "./evaluate.ts";
 import { buildModel, checkModel, objectiveOf } from "./layers.ts";
@@ -24,6 +26,7 @@ import { type LoopState, trainLoop } from "./loop.ts";
 import { type Objective, checkLabels, withClassWeights } from "./objective.ts";
 import type { Position } from "./position.ts";
 import { opByOpStep } from "./op-by-op-step.ts";
+import type { TrainStep } from "./train-step.ts";
 
 interface Trained {
   model: LayersModel;
@@ -70,7 +73,7 @@ function resumedAt({ position, savedAt }: Saved) {
 
 function checkpointsOf(
   run: TrainingRun,
-  backend: Backend,
+  software: Record<string, string>,
   { store, memory, datasets }: { store: CheckpointStore; memory: Memory; datasets: Datasets },
   report: Report,
 ): Checkpoints {
@@ -79,7 +82,7 @@ function checkpointsOf(
     policy: run.checkpoint,
     specHash: run.job.specHash,
     dataset: datasets.digest,
-    software: softwareOf(backend),
+    software,
     memory,
     now: () => new Date(),
     onSaved: ({ position, savedAt }) => report.update({ checkpoint: momentOf(position, savedAt) }),
@@ -95,6 +98,27 @@ function onState(report: Report): (state: LoopState) => void {
   };
 }
 
+/** What the last bits of a result depend on: a compiled step rounds in another way than an interpreted one. */
+const softwareWith = (backend: Backend, notCompiled: string | undefined) => ({
+  ...softwareOf(backend),
+  step: notCompiled === undefined ? "compiled" : "interpreted",
+});
+
+/** A compiled step where the engine and the model allow it, else one that goes operation by operation, and why. */
+async function stepOf(
+  tf: Tf,
+  run: TrainingRun,
+  { model, objective, datasets }: Trained,
+): Promise<{ step: TrainStep; notCompiled?: string }> {
+  const options = { ...run.training, model, objective };
+  const interpreted = (notCompiled: string) => ({ step: opByOpStep(tf, options), notCompiled });
+  if (!runsGraphs(tf)) return interpreted("only the TensorFlow engine runs compiled steps");
+  const { step, notCompiled } = await compileStep(tf, { ...options, examples: datasets.train });
+  if (step !== undefined) return { step };
+  const { layer, className, reason } = notCompiled;
+  return interpreted(`layer ${layer} (${className}): ${reason}`.slice(0, 512));
+}
+
 /** Trains and evaluates, from where a former process stopped. When it is interrupted it saves where it stands. */
 async function fit(
   backend: Backend,
@@ -106,9 +130,15 @@ async function fit(
   const { model, objective, datasets } = prepared;
   const { epochs, batchSize, seed, callbacks } = run.training;
   const { train, validation, test } = datasets;
-  const step = opByOpStep(tf, { ...run.training, model, objective });
+  const { step, notCompiled } = await stepOf(tf, run, prepared);
+  report.update({ compiled: notCompiled === undefined, ...(notCompiled === undefined ? {} : { notCompiled }) });
   const best = new BestWeights(tf, model);
-  const checkpoints = checkpointsOf(run, backend, { store, memory: together(step, best), datasets }, report);
+  const checkpoints = checkpointsOf(
+    run,
+    softwareWith(backend, notCompiled),
+    { store, memory: together(step, best), datasets },
+    report,
+  );
   const saved = await checkpoints.resume();
   const from = saved?.position;
   report.update({ state: "Training", ...(saved === undefined ? {} : resumedAt(saved)) }, saved === undefined);
@@ -126,6 +156,7 @@ async function fit(
       best,
       from,
       signal,
+      stopsAt: (position) => isDue(position, run.checkpoint),
       clock: () => performance.now(),
       now: () => Date.now(),
       onState: onState(report),

@@ -42,7 +42,6 @@ function ofLayer(layer: TfLayer, trained: TrainedModel, weightOf: (name: string)
 
 /** The sum of all penalties on weights; undefined where no layer has a regularizer. Throws LayerNotCompiled. */
 export function penaltyOf(model: LayersModel, trained: TrainedModel): Value | undefined {
-  if (model.calculateLosses().length === 0) return undefined;
   const penalties = allLayers(model.layers).flatMap((layer) => {
     if ("layers" in layer) return [];
     const own = new Set(layer.weights.map((weight) => weight.read()));
