@@ -19,6 +19,11 @@ interface NodeTf {
   node: { loadSavedModel(path: string, tags: string[], signature: string): Promise<SavedModel> };
 }
 
+/** Can this engine run graphs? */
+export function runsGraphs(tf: Tf): boolean {
+  return tf.getBackend() === "tensorflow" && "node" in tf;
+}
+
 /** The signature `name` of the SavedModel in `folder`. Signatures of one folder share its variables until all are disposed. */
 export async function openSignature(tf: Tf, folder: string, tag: string, name: string): Promise<Signature> {
   const { node } = tf as unknown as NodeTf;

@@ -195,7 +195,10 @@ export function lowerModel(model: LayersModel): Lowered {
       inputs.map(({ value }) => value),
       [],
     );
-    const named = outputs.map((value, index) => ({ name: model.outputNames[index] ?? `output_${index}`, value }));
+    const named = outputs.map((value, index) => ({
+      name: model.outputNames[index] ?? model.outputs[index]?.name ?? `output_${index}`,
+      value,
+    }));
     return { model: { graph, weights: [...weights.values()], answer: { inputs, outputs: named, updates: [] } } };
   });
 }
