@@ -318,6 +318,14 @@ it("a layer whose training is not compiled is named with the reason", async () =
   });
 });
 
+const rowsOf = (step: number) => Uint32Array.from({ length: 8 }, (_, index) => (step * 8 + index * 5) % 64);
+
+async function compiled(given: CompiledStepOptions): Promise<TrainStep & Required<Pick<TrainStep, "several">>> {
+  const { step } = await compileStep(tf, given);
+  if (step?.several === undefined) throw new Error("it is not compiled for several steps");
+  return step as TrainStep & Required<Pick<TrainStep, "several">>;
+}
+
 describe("Several steps in one call", () => {
   const ADAM = Optimizer.parse({ adam: {} });
 
@@ -329,14 +337,6 @@ describe("Several steps in one call", () => {
     optimizer: ADAM,
     examples: examples(ROW, 64),
   });
-
-  const rowsOf = (step: number) => Uint32Array.from({ length: 8 }, (_, index) => (step * 8 + index * 5) % 64);
-
-  async function compiled(given: CompiledStepOptions): Promise<TrainStep & Required<Pick<TrainStep, "several">>> {
-    const { step } = await compileStep(tf, given);
-    if (step?.several === undefined) throw new Error("it is not compiled for several steps");
-    return step as TrainStep & Required<Pick<TrainStep, "several">>;
-  }
 
   it("end with the bits that single steps end with", async () => {
     const given = options();

@@ -33,13 +33,14 @@ export type StepCompilation = { step: TrainStep; notCompiled?: never } | { step?
 const isResident = ({ features }: Examples) =>
   features instanceof Float32Array && features.byteLength <= RESIDENT_LIMIT;
 
+const variable = (name: string, shape: readonly number[]): Variable => ({
+  name,
+  dtype: "float32",
+  shape: [-1, ...shape],
+});
+
 /** What the engine holds of the examples. */
-function residentVariables({ exampleShape, labelShape = [], weights }: Examples): (Variable & { name: string })[] {
-  const variable = (name: string, shape: readonly number[]) => ({
-    name,
-    dtype: "float32" as const,
-    shape: [-1, ...shape],
-  });
+function residentVariables({ exampleShape, labelShape = [], weights }: Examples): Variable[] {
   return [
     variable(INPUTS.features, exampleShape),
     variable(INPUTS.labels, labelShape),

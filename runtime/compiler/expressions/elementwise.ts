@@ -48,7 +48,6 @@ export const elu = unary("elu");
 export const selu = unary("selu");
 export const softplus = unary("softplus");
 export const softsign = unary("softsign");
-export const not = unary("not");
 
 export const add = (a: Operand, b: Operand) => binary("add", a, b);
 export const subtract = (a: Operand, b: Operand) => binary("subtract", a, b);

@@ -22,7 +22,6 @@ const reduce =
 export const sum = reduce("sum");
 export const mean = reduce("mean");
 export const max = reduce("max");
-export const min = reduce("min");
 export const any = reduce("any");
 
 export const all = (x: Value) => x.shape.map((_, axis) => axis);
