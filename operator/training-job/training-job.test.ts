@@ -35,6 +35,16 @@ describe("saved states of a training", () => {
     expect(other.resumed).toBeUndefined();
   });
 
+  it("whether steps are compiled stays in status, and why not goes when they are", () => {
+    const why = "layer noise (GaussianNoise): the compiler lacks this class of layer in training";
+    const before = { ...START, epoch: 1, step: 9, compiled: false, notCompiled: why };
+    const job = trainingJob({}, before);
+    expect(trainingStatus(job, run, outcome(undefined))).toMatchObject({ compiled: false, notCompiled: why });
+    const after = trainingStatus(job, run, outcome({ compiled: true }));
+    expect(after.compiled).toBe(true);
+    expect(after.notCompiled).toBeUndefined();
+  });
+
   it("are told in an event the first time and when a pod was stopped, not each time", () => {
     const failure = { reason: "Terminated", message: "", exitCode: 143 } as const;
     expect(notes(START, { checkpoint: at(4) })).toEqual([

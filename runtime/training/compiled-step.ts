@@ -33,14 +33,14 @@ export type StepCompilation = { step: TrainStep; notCompiled?: never } | { step?
 const isResident = ({ features }: Examples) =>
   features instanceof Float32Array && features.byteLength <= RESIDENT_LIMIT;
 
-const variable = (name: string, shape: readonly number[]) => ({
+const variable = (name: string, shape: readonly number[]): Variable => ({
   name,
-  dtype: "float32" as const,
+  dtype: "float32",
   shape: [-1, ...shape],
 });
 
 /** What the engine holds of the examples. */
-function residentVariables({ exampleShape, labelShape = [], weights }: Examples): (Variable & { name: string })[] {
+function residentVariables({ exampleShape, labelShape = [], weights }: Examples): Variable[] {
   return [
     variable(INPUTS.features, exampleShape),
     variable(INPUTS.labels, labelShape),

@@ -208,7 +208,7 @@ export interface TrainedModel {
   output: Value;
   weights: readonly ModelWeight[];
   /** The value of a weight. */
-  valueOf(weight: ModelWeight): Value;
+  valueOf: (weight: ModelWeight) => Value;
 }
 
 /** Adds to the graph of `features` what the model computes of them in training. Throws what `expressed` catches. */
