@@ -65,7 +65,11 @@ const fromUri = (name: string, spec: Record<string, unknown>) =>
 
 describe("with watchNamespaces, the chart", () => {
   it("grants Roles in those namespaces, one for the lease, and nothing in the whole cluster", async () => {
-    const roles = [`${release.namespace}/models-modelwright-lease`, `${team.namespace}/models-modelwright`];
+    const roles = [
+      `${release.namespace}/models-modelwright-lease`,
+      `${team.namespace}/models-modelwright`,
+      `${team.namespace}/models-modelwright-activator`,
+    ];
     expect(await names(`${rbac}/roles?${ofRelease}`)).toEqual(roles);
     expect(await names(`${rbac}/rolebindings?${ofRelease}`)).toEqual(roles);
     expect(await names(`${rbac}/clusterrolebindings?${ofRelease}`)).toEqual([]);
