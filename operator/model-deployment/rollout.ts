@@ -100,10 +100,15 @@ function revision(situation: Situation, name: string): Write[] {
   ];
 }
 
-/** Of an update, which the Service that users call does not lead to. */
+/** Of an update, which the Service that users call does not lead to; once that one does, it is of no use. */
 function ownService({ observed: { owner }, stable }: Situation, view: RevisionView): Write[] {
-  if (view.service !== undefined || view.name === stable) return [];
-  return [{ verb: "create", resource: Resources.Service, object: revisionService(owner, view.name) }];
+  const { service } = view;
+  if (view.name !== stable) {
+    if (service !== undefined) return [];
+    return [{ verb: "create", resource: Resources.Service, object: revisionService(owner, view.name) }];
+  }
+  if (service === undefined || service.metadata.deletionTimestamp !== undefined) return [];
+  return [{ verb: "delete", resource: Resources.Service, metadata: identityOf(service) }];
 }
 
 /** Of several pods, one at a time may be taken away; of one there is nothing to hold back. */
