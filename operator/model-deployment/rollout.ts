@@ -114,9 +114,14 @@ function ownService({ observed: { owner }, stable }: Situation, view: RevisionVi
 /** Of several pods, one at a time may be taken away; of one there is nothing to hold back. */
 function ownBudget(situation: Situation, view: RevisionView): Write[] {
   const pods = Math.max(target(situation, view).replicas, view.deployment?.wanted ?? 0);
-  if (view.budget !== undefined || pods < 2) return [];
-  const { owner } = situation.observed;
-  return [{ verb: "create", resource: PodDisruptionBudget, object: revisionBudget(owner, view.name) }];
+  const { budget } = view;
+  if (budget === undefined) {
+    if (pods < 2) return [];
+    const object = revisionBudget(situation.observed.owner, view.name);
+    return [{ verb: "create", resource: PodDisruptionBudget, object }];
+  }
+  if (pods >= 2 || budget.metadata.deletionTimestamp !== undefined) return [];
+  return [{ verb: "delete", resource: PodDisruptionBudget, metadata: identityOf(budget) }];
 }
 
 function recordOf({ observed, views }: Situation, view: RevisionView, record: Revision | undefined): Write[] {
