@@ -111,12 +111,12 @@ function ownService({ observed: { owner }, stable }: Situation, view: RevisionVi
   return [{ verb: "delete", resource: Resources.Service, metadata: identityOf(service) }];
 }
 
-/** Of several pods, one at a time may be taken away; of one there is nothing to hold back. */
+/** Of several pods, one at a time may be taken away; of one, or before any is ready, there is nothing to hold back. */
 function ownBudget(situation: Situation, view: RevisionView): Write[] {
   const pods = Math.max(target(situation, view).replicas, view.deployment?.wanted ?? 0);
   const { budget } = view;
   if (budget === undefined) {
-    if (pods < 2) return [];
+    if (pods < 2 || (view.deployment?.ready ?? 0) === 0) return [];
     const object = revisionBudget(situation.observed.owner, view.name);
     return [{ verb: "create", resource: PodDisruptionBudget, object }];
   }
