@@ -90,6 +90,7 @@ export class Work {
   async burst(prefix: string, count: number) {
     const { audit } = this.#bed;
     const cpu = await this.#program.cpu();
+    const { endings } = this.#program;
     await this.#program.loopDelay();
     const since = Date.now();
     const names = Array.from({ length: count }, (_, index) => `${prefix}-${index}`);
@@ -110,7 +111,8 @@ export class Work {
     return {
       seconds: (last - first) / 1000,
       postedSeconds: (posted - since) / 1000,
-      cpu: (await this.#program.cpu()) - cpu,
+      // What a process did that has ended meanwhile is not known.
+      cpu: this.#program.endings === endings ? (await this.#program.cpu()) - cpu : Number.NaN,
       delay: await this.#program.loopDelay(),
       ready,
       children: children.length / count,
