@@ -89,7 +89,10 @@ describe.each(["TensorFlow", "Wasm"] as const)("On %s", (engine) => {
     expect(artefact.manifest?.signature.inputs[0]?.shape).toEqual([-1, 64]);
 
     const from = { from: { kind: "TrainingJob", name: `digits-${lower}` } };
-    const methods = [{ prune: { structured: { sparsity: 0.4 }, fineTune: { epochs: 12 } } }, { quantize: { weights: "Uint8" } }];
+    const methods = [
+      { prune: { structured: { sparsity: 0.4 }, fineTune: { epochs: 12 } } },
+      { quantize: { weights: "Uint8" } },
+    ];
     // A hundredth is less than four of the held-out images: too fine for a model this small.
     const goals = { maxAccuracyDrop: 0.03, minSizeRatio: 4, onMiss: "Fail" };
     const small = await manifest("optimization-job.yaml", `small-${lower}`, { runtime, model: from, methods, goals });
