@@ -26,7 +26,7 @@ export async function emitOnnx(model: LoweredModel): Promise<Uint8Array<ArrayBuf
 
 function onnxModel({ inputs, outputs }: GraphFunction, weights: ReadonlyMap<string, Float32Array>): OnnxModel {
   const nodes = nodesFor(outputs.map(({ value }) => value));
-  const emitter = new Emitter(weights, usesOf(nodes, outputs));
+  const emitter = new Emitter(weights, usersOf(nodes, outputs));
   for (const { name, value } of inputs) emitter.write(value, "last", name);
   for (const node of nodes) write(emitter, node);
   const written = outputs.map(({ name, value }): OnnxValue => {
@@ -45,16 +45,18 @@ function onnxModel({ inputs, outputs }: GraphFunction, weights: ReadonlyMap<stri
 
 function write(emitter: Emitter, node: Node): void {
   if (["input", "weight", "constant"].includes(node.operation)) return;
-  if (node.outputs.every((output) => emitter.has(output) || emitter.literal(output) !== undefined)) return;
+  // What is known beforehand is written where it is used.
+  if (emitter.isDone(node) || node.outputs.every((output) => emitter.literal(output) !== undefined)) return;
   // The node's operation is the one by which the function is found.
   const emit = emits[node.operation] as ((emitter: Emitter, node: Node) => void) | undefined;
   if (emit === undefined) throw new NotEmittable(`ONNX has nothing for ${node.operation}`);
   emit(emitter, node);
 }
 
-function usesOf(nodes: readonly Node[], outputs: GraphFunction["outputs"]): Map<Value, number> {
-  const uses = new Map<Value, number>();
-  const used = [...nodes.flatMap((node) => node.inputs), ...outputs.map(({ value }) => value)];
-  for (const value of used) uses.set(value, (uses.get(value) ?? 0) + 1);
-  return uses;
+function usersOf(nodes: readonly Node[], outputs: GraphFunction["outputs"]): Map<Value, (Node | undefined)[]> {
+  const users = new Map<Value, (Node | undefined)[]>();
+  const add = (value: Value, user: Node | undefined) => users.set(value, [...(users.get(value) ?? []), user]);
+  for (const node of nodes) for (const input of node.inputs) add(input, node);
+  for (const { value } of outputs) add(value, undefined);
+  return users;
 }

@@ -1,7 +1,14 @@
 /** Collects the nodes and weights of an ONNX graph, and knows how the graph's values are called in it. */
-import type { Dtype, Shape, Value } from "../graph.ts";
+import type { Dtype, Node, Shape, Value } from "../graph.ts";
 import type { OnnxAttribute, OnnxNode, OnnxTensor } from "./file.ts";
 import { type Literal, literalOf, permuted } from "./literal.ts";
+import { type Affine, type Range, affineOf } from "./quantization.ts";
+
+/** Of values, by their names in the graph. */
+export type Ranges = Readonly<Record<string, Range>>;
+
+/** A value's name in the graph, which is the same whenever the same model is lowered. */
+export const nameOf = ({ node, index }: Value) => (node.outputs.length === 1 ? node.name : `${node.name}_${index}`);
 
 /**
  * Order of a tensor's dimensions: `last` is the graph's own, [batch, …places, channels]; `first` is
@@ -28,20 +35,34 @@ export function inLayout<T>(layout: Layout, list: readonly T[]): T[] {
 
 const ONNX_TYPES = { float32: "float32", int32: "int32", bool: "bool" } as const satisfies Record<Dtype, string>;
 
+/** A tensor's values as they are, or as integers of 8 bits. */
+type Form = "float" | "uint8";
+
 export class Emitter {
   readonly nodes: OnnxNode[] = [];
   readonly weights: OnnxTensor[] = [];
   readonly #values: ReadonlyMap<string, Float32Array>;
-  readonly #uses: ReadonlyMap<Value, number>;
+  readonly #users: ReadonlyMap<Value, readonly (Node | undefined)[]>;
+  readonly #ranges: Ranges | undefined;
   readonly #native = new Map<Value, Layout>();
-  readonly #names = new Map<Value, Partial<Record<Layout, string>>>();
+  readonly #names = new Map<Value, Map<`${Form} ${Layout}`, string>>();
+  readonly #affine = new Map<Value, Affine>();
+  readonly #done = new Set<Node>();
   readonly #taken = new Set<string>();
   readonly #constants = new Map<string, string>();
 
-  /** `values`: of the weights, by name. `uses`: how often each value is used. */
-  constructor(values: ReadonlyMap<string, Float32Array>, uses: ReadonlyMap<Value, number>) {
+  /**
+   * `values`: of the weights, by name. `users`: of each value, undefined standing for the caller. `ranges`: of values
+   * that may be written as integers.
+   */
+  constructor(
+    values: ReadonlyMap<string, Float32Array>,
+    users: ReadonlyMap<Value, readonly (Node | undefined)[]>,
+    ranges?: Ranges,
+  ) {
     this.#values = values;
-    this.#uses = uses;
+    this.#users = users;
+    this.#ranges = ranges;
   }
 
   /** A name that nothing else has. */
@@ -52,9 +73,23 @@ export class Emitter {
     return name;
   }
 
-  /** Is it used once only, so that it may be computed together with what uses it? */
-  isInner(value: Value): boolean {
-    return this.#uses.get(value) === 1;
+  usersOf(value: Value): readonly (Node | undefined)[] {
+    return this.#users.get(value) ?? [];
+  }
+
+  /** What uses the value, if nothing else does: then both may be computed together. */
+  onlyUser(value: Value): Node | undefined {
+    const [user, ...others] = this.usersOf(value);
+    return others.length === 0 ? user : undefined;
+  }
+
+  /** These nodes are computed now. */
+  finish(nodes: readonly Node[]): void {
+    for (const node of nodes) this.#done.add(node);
+  }
+
+  isDone(node: Node): boolean {
+    return this.#done.has(node);
   }
 
   /** The value's numbers, where they are known beforehand. */
@@ -66,37 +101,100 @@ export class Emitter {
     return this.#native.get(value) ?? "last";
   }
 
-  /** Is it there already, computed together with something else? */
-  has(value: Value): boolean {
-    return this.#names.has(value);
+  /** Values that are computed, with their names. */
+  *written(): Generator<{ value: Value; name: string }> {
+    for (const [value, layout] of this.#native) {
+      const name = this.#names.get(value)?.get(`float ${layout}`);
+      if (name !== undefined) yield { value, name };
+    }
   }
 
   /** Declares that `value` is now computed in this order, under the name that is returned. */
   write(value: Value, layout: Layout = "last", wanted?: string): string {
-    const { node, index } = value;
-    const name = this.unique(wanted ?? (node.outputs.length === 1 ? node.name : `${node.name}_${index}`));
+    return this.#declare(value, "float", layout, wanted ?? nameOf(value));
+  }
+
+  /** As write, as integers; by default of the value's own range. */
+  writeQuantized(value: Value, layout: Layout, affine = this.affineOf(value)): string {
+    if (affine === undefined) throw new NotEmittable(`${nameOf(value)} has no range`);
+    this.#affine.set(value, affine);
+    return this.#declare(value, "uint8", layout, `${nameOf(value)}_quantized`);
+  }
+
+  #declare(value: Value, form: Form, layout: Layout, wanted: string): string {
+    const name = this.unique(wanted);
     this.#native.set(value, layout);
-    this.#names.set(value, { [layout]: name });
+    this.#names.delete(value);
+    this.#remember(value, form, layout, name);
     return name;
   }
 
   /** The name under which `value` is there in this order. */
   read(value: Value, layout: Layout = "last"): string {
-    const names = this.#names.get(value) ?? {};
-    const known = names[layout];
-    if (known !== undefined) return known;
-    const literal = names.last === undefined && names.first === undefined ? this.literal(value) : undefined;
-    const rank = value.shape.length;
-    let name: string;
-    if (literal !== undefined) {
-      name = this.store(value.node.name, layout === "first" ? permuted(literal, toFirst(rank)) : literal);
-    } else {
-      const from = names[layout === "first" ? "last" : "first"];
-      if (from === undefined) throw new NotEmittable(`${value.node.name} is not computed yet`);
-      const perm = layout === "first" ? toFirst(rank) : toLast(rank);
-      name = this.node("Transpose", [from], `${from}_${layout}`, { perm: { ints: perm } });
+    return this.#known(value, "float", layout) ?? this.#remember(value, "float", layout, this.#arrange(value, layout));
+  }
+
+  #arrange(value: Value, layout: Layout): string {
+    const turned = this.#turned(value, "float", layout);
+    if (turned !== undefined) return turned;
+    if (this.isQuantized(value)) {
+      const inputs = [this.readQuantized(value, layout), ...this.affineNames(value)];
+      return this.node("DequantizeLinear", inputs, nameOf(value));
     }
-    this.#names.set(value, { ...names, [layout]: name });
+    const literal = this.literal(value);
+    if (literal === undefined) throw new NotEmittable(`${nameOf(value)} is not computed yet`);
+    return this.store(nameOf(value), layout === "first" ? permuted(literal, toFirst(value.shape.length)) : literal);
+  }
+
+  /** Is it there as integers? */
+  isQuantized(value: Value): boolean {
+    return [...(this.#names.get(value)?.keys() ?? [])].some((key) => key.startsWith("uint8"));
+  }
+
+  /** As read, as integers. */
+  readQuantized(value: Value, layout: Layout): string {
+    const known = this.#known(value, "uint8", layout) ?? this.#turned(value, "uint8", layout);
+    if (known !== undefined) return this.#remember(value, "uint8", layout, known);
+    const native = this.layoutOf(value);
+    const inputs = [this.read(value, native), ...this.affineNames(value)];
+    this.#remember(value, "uint8", native, this.node("QuantizeLinear", inputs, `${nameOf(value)}_quantized`));
+    return this.readQuantized(value, layout);
+  }
+
+  /** How its integers are to be read. Undefined when nothing is known of it. */
+  affineOf(value: Value): Affine | undefined {
+    const known = this.#affine.get(value);
+    if (known !== undefined) return known;
+    const range = this.#ranges?.[nameOf(value)];
+    if (range === undefined) return undefined;
+    const affine = affineOf(range, "uint8");
+    this.#affine.set(value, affine);
+    return affine;
+  }
+
+  /** Names of the scale and the zero point. */
+  affineNames(value: Value): [string, string] {
+    const affine = this.affineOf(value);
+    if (affine === undefined) throw new NotEmittable(`${nameOf(value)} has no range`);
+    return [this.float(affine.scale), this.uint8(affine.zeroPoint)];
+  }
+
+  #known(value: Value, form: Form, layout: Layout): string | undefined {
+    return this.#names.get(value)?.get(`${form} ${layout}`);
+  }
+
+  /** Turned around from the other order, if it is there. */
+  #turned(value: Value, form: Form, layout: Layout): string | undefined {
+    const from = this.#known(value, form, layout === "first" ? "last" : "first");
+    if (from === undefined) return undefined;
+    const rank = value.shape.length;
+    const perm = { ints: layout === "first" ? toFirst(rank) : toLast(rank) };
+    return this.node("Transpose", [from], `${from}_${layout}`, { perm });
+  }
+
+  #remember(value: Value, form: Form, layout: Layout, name: string): string {
+    const names = this.#names.get(value) ?? new Map<`${Form} ${Layout}`, string>();
+    this.#names.set(value, names.set(`${form} ${layout}`, name));
     return name;
   }
 
@@ -121,6 +219,10 @@ export class Emitter {
 
   float(value: number): string {
     return this.#constant(`float ${value}`, () => this.tensor("number", "float32", [], Float32Array.of(value)));
+  }
+
+  uint8(value: number): string {
+    return this.#constant(`uint8 ${value}`, () => this.tensor("number", "uint8", [], Uint8Array.of(value)));
   }
 
   int32(value: number): string {

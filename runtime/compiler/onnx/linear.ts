@@ -2,8 +2,10 @@
 import type { Value } from "../graph.ts";
 import { type Emitter, NotEmittable } from "./emitter.ts";
 import { commonLayout, operand } from "./elementwise.ts";
+import { type Chain, chainOf, outFirst } from "./chain.ts";
 import { type Literal, permuted } from "./literal.ts";
 import { type Emits, type NodeOf, at, outputOf } from "./operation.ts";
+import { affine } from "./statistics.ts";
 import { transposedAttributes, windowAttributes } from "./windows.ts";
 
 const places = ({ shape }: Value) => shape.slice(1, -1);
@@ -27,23 +29,49 @@ function kernelName(
   return emitter.node("Reshape", [turned, emitter.int64(shape)], `${kernel.node.name}_shaped`);
 }
 
-/** [...size, in, out] to [out, in, ...size]. */
-export const outFirst = (rank: number) => [rank - 1, rank - 2, ...Array.from({ length: rank - 2 }, (_, axis) => axis)];
+export function convolutionAttributes(node: NodeOf<"convolution"> | NodeOf<"depthwiseConvolution">) {
+  const kernel = at(node.inputs, 1);
+  const window = { ...node.attributes, size: kernel.shape.slice(0, -2) };
+  const attributes = windowAttributes(places(at(node.inputs, 0)), window);
+  return node.operation === "convolution" ? attributes : { ...attributes, group: { int: kernel.shape[2] ?? 1 } };
+}
 
-/** [height, width, channels, multiplier] to [channels * multiplier, 1, height, width]. */
-export const DEPTHWISE = [2, 3, 0, 1];
-export const depthwiseShape = ([height = 1, width = 1, channels = 1, multiplier = 1]: readonly number[]) => [
-  channels * multiplier,
-  1,
-  height,
-  width,
-];
+function convolution(emitter: Emitter, { product, input, kernel, bias, output, nodes }: Chain): void {
+  if (product.operation === "matMul") throw new NotEmittable("a product of matrices is no convolution");
+  const inputs = [emitter.read(input, "first"), emitter.store(`${product.name}_kernel`, kernel)];
+  if (bias !== undefined) inputs.push(storeVector(emitter, `${product.name}_bias`, bias));
+  emitter.put("Conv", inputs, [emitter.write(output, "first")], convolutionAttributes(product));
+  emitter.finish(nodes);
+}
 
-export function convolutionAttributes({ inputs, attributes }: NodeOf<"convolution"> | NodeOf<"depthwiseConvolution">) {
-  return windowAttributes(places(at(inputs, 0)), { ...attributes, size: at(inputs, 1).shape.slice(0, -2) });
+export function storeVector(emitter: Emitter, name: string, data: Float32Array): string {
+  return emitter.store(name, { dtype: "float32", shape: [data.length], data });
+}
+
+/** The output of a matrix' chain, whose rows may get their shape back. */
+export function writeRows(
+  emitter: Emitter,
+  { product, output, reshaped, nodes }: Chain,
+  write: (name: string) => void,
+): void {
+  emitter.finish(nodes);
+  if (reshaped === undefined) return write(emitter.write(output));
+  const rows = emitter.unique(`${product.name}_rows`);
+  write(rows);
+  emitter.put("Reshape", [rows, emitter.int64(reshaped.shape)], [emitter.write(output)]);
+}
+
+function rows(emitter: Emitter, chain: Chain): void {
+  const { product, input, kernel, bias } = chain;
+  const inputs = [emitter.read(input), emitter.store(`${product.name}_kernel`, kernel)];
+  if (bias === undefined) return writeRows(emitter, chain, (name) => emitter.put("MatMul", inputs, [name]));
+  inputs.push(storeVector(emitter, `${product.name}_bias`, bias));
+  writeRows(emitter, chain, (name) => emitter.put("Gemm", inputs, [name]));
 }
 
 function matMul(emitter: Emitter, node: NodeOf<"matMul">): void {
+  const chain = chainOf(emitter, node, false);
+  if (chain !== undefined) return rows(emitter, chain);
   const { transposeA, transposeB } = node.attributes;
   const [a, b] = [at(node.inputs, 0), at(node.inputs, 1)];
   const rank = Math.max(a.shape.length, b.shape.length);
@@ -60,18 +88,6 @@ function matMul(emitter: Emitter, node: NodeOf<"matMul">): void {
     return emitter.node("Transpose", [emitter.read(value)], `${value.node.name}_turned`, { perm });
   };
   emitter.put("MatMul", [side(a, transposeA), side(b, transposeB)], [emitter.write(outputOf(node))]);
-}
-
-/** Factor and summand of each channel, where the statistics are known. */
-export function affine(
-  emitter: Emitter,
-  node: NodeOf<"batchNormalization">,
-): { scale: Float32Array; shift: Float32Array } | undefined {
-  const [gamma, beta, mean, variance] = node.inputs.slice(1).map((input) => emitter.literal(input)?.data);
-  if (gamma === undefined || beta === undefined || mean === undefined || variance === undefined) return undefined;
-  const { epsilon } = node.attributes;
-  const scale = Float32Array.from(gamma, (value, index) => value / Math.sqrt((variance[index] ?? 0) + epsilon));
-  return { scale, shift: Float32Array.from(beta, (value, index) => value - (mean[index] ?? 0) * (scale[index] ?? 0)) };
 }
 
 function batchNormalization(emitter: Emitter, node: NodeOf<"batchNormalization">): void {
@@ -133,16 +149,16 @@ export const linear: Emits = {
   batchNormalization,
   lstm,
   convolution: (emitter, node) => {
+    const chain = chainOf(emitter, node, false);
+    if (chain !== undefined) return convolution(emitter, chain);
     const [x, kernel] = [at(node.inputs, 0), at(node.inputs, 1)];
     const inputs = [emitter.read(x, "first"), kernelName(emitter, kernel, outFirst(kernel.shape.length))];
     emitter.put("Conv", inputs, [emitter.write(outputOf(node), "first")], convolutionAttributes(node));
   },
   depthwiseConvolution: (emitter, node) => {
-    const [x, kernel] = [at(node.inputs, 0), at(node.inputs, 1)];
-    const inputs = [emitter.read(x, "first"), kernelName(emitter, kernel, DEPTHWISE, depthwiseShape(kernel.shape))];
-    const group = { group: { int: kernel.shape[2] ?? 1 } };
-    const attributes = { ...convolutionAttributes(node), ...group };
-    emitter.put("Conv", inputs, [emitter.write(outputOf(node), "first")], attributes);
+    const chain = chainOf(emitter, node, false);
+    if (chain === undefined) throw new NotEmittable("the kernel of a depthwise convolution is computed");
+    convolution(emitter, chain);
   },
   transposedConvolution: (emitter, node) => {
     const [x, kernel] = [at(node.inputs, 0), at(node.inputs, 1)];
