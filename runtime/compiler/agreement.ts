@@ -1,7 +1,8 @@
 /** Does what was compiled answer as the model that it was made from? */
-import type { Tensor } from "@tensorflow/tfjs";
-import type { Tensor as TensorSpec } from "../../crds/contract/artefact.ts";
+import type { LayersModel, Tensor } from "@tensorflow/tfjs";
 import type { Tf } from "../engine/backend.ts";
+import { allLayers } from "../formats/computable.ts";
+import { signatureOf } from "../formats/signature.ts";
 
 /** Largest difference of an answer, scaled by max(1, |y|), that is only rounding. */
 export const TOLERANCE = 1e-5;
@@ -10,10 +11,15 @@ const ROWS = 2;
 /** Of dimensions besides the batch that are open. */
 const OPEN = 4;
 
-/** Numbers as inputs have them: about 0 and 1 in size; whole ones are 0 and 1, which every index may be. */
-export function sampleInputs(tf: Tf, inputs: readonly TensorSpec[]): Tensor[] {
-  return inputs.map(({ datatype, shape }, index) => {
+/**
+ * Numbers as inputs have them: about 0 and 1 in size; whole ones are 0 and 1, which every index may be. Models that look
+ * up parts of a table get whole ones only, as tfjs takes indices as float32, too.
+ */
+export function sampleInputs(tf: Tf, source: LayersModel): Tensor[] {
+  const indices = allLayers(source.layers).some((layer) => layer.getClassName() === "Embedding");
+  return signatureOf(source).inputs.map(({ datatype, shape }, index) => {
     const sizes = shape.map((size, axis) => (size !== -1 ? size : axis === 0 ? ROWS : OPEN));
+    if (datatype === "FP32" && indices) return tf.randomUniformInt(sizes, 0, 2, index + 1).cast("float32");
     if (datatype === "FP32") return tf.randomNormal(sizes, 0, 1, "float32", index + 1);
     return tf.randomUniformInt(sizes, 0, 2, index + 1).cast(datatype === "BOOL" ? "bool" : "int32");
   });

@@ -1,4 +1,5 @@
 import "../engine/test-realm.ts";
+import { jest } from "@jest/globals";
 import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,6 +7,9 @@ import { gunzipSync } from "node:zlib";
 import type { ServingEngineChoice } from "../../crds/common.ts";
 import { openExecutor } from "./choose-executor.ts";
 import { linear, writeLinearModel } from "./testing/models.ts";
+
+// Each test starts a process with an engine in it, or two.
+jest.setTimeout(60_000);
 
 const CORPUS = join(import.meta.dirname, "../../test/corpus/keras");
 

@@ -54,10 +54,7 @@ type Predict = LoadedModel["predict"];
 const values = (tensors: readonly EngineTensor[]) => Promise.all(tensors.map((tensor) => tensor.data()));
 
 /** The model as a graph, if it can be one and answers as the model does; its layers are then let go. */
-async function compiled(
-  tf: Tf,
-  { layers, predict, signature }: LoadedModel,
-): Promise<{ predict: Predict; how: string }> {
+async function compiled(tf: Tf, { layers, predict }: LoadedModel): Promise<{ predict: Predict; how: string }> {
   if (layers === undefined) return { predict, how: STEPS };
   const stay = (reason: string) => ({ predict, how: `${STEPS}, as it is not compiled: ${reason}` });
   try {
@@ -65,7 +62,7 @@ async function compiled(
     if (model === undefined) {
       return stay(`layer ${notCompiled.layer} of class ${notCompiled.className}: ${notCompiled.reason}`);
     }
-    const samples = sampleInputs(tf, signature.inputs);
+    const samples = sampleInputs(tf, layers);
     const [own, found] = [[await predict(samples)].flat(), model.predict(samples)];
     const difference = differenceOf(await values(found), await values(own));
     tf.dispose([...samples, ...own, ...found]);

@@ -15,6 +15,7 @@ import {
   multiply,
   notEqual,
   relu,
+  relu6,
   select,
   subtract,
 } from "../expressions/elementwise.ts";
@@ -78,6 +79,7 @@ const rescaling = lowering({
 const reluLayer = lowering({
   settings: z.object({ maxValue: z.number().nullish() }),
   lower: (call) => {
+    if (call.settings.maxValue === 6) return relu6(inputOf(call));
     const x = relu(inputOf(call));
     return call.settings.maxValue === undefined || call.settings.maxValue === null
       ? x
@@ -94,6 +96,7 @@ const slopedRelu = lowering({
   lower: ({ inputs, settings }) => {
     const x = inputOf({ inputs });
     const threshold = settings.threshold ?? 0;
+    if (threshold === 0 && (settings.negativeSlope ?? 0) === 0 && settings.maxValue === 6) return relu6(x);
     const top = settings.maxValue ?? undefined;
     const above = top === undefined ? x : minimum(x, top);
     const below = multiply(subtract(x, threshold), settings.negativeSlope ?? 0);

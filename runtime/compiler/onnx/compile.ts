@@ -34,7 +34,7 @@ export async function compileToOnnx(tf: Tf, source: LayersModel): Promise<OnnxCo
 /** Largest difference of the ONNX model's answers to samples from the model's own, scaled by max(1, |y|). */
 export async function differenceFrom(tf: Tf, source: LayersModel, bytes: Uint8Array): Promise<number> {
   const { inputs, outputs } = signatureOf(source);
-  const samples = sampleInputs(tf, inputs);
+  const samples = sampleInputs(tf, source);
   const session = await openOnnx(bytes, "the compiled model");
   try {
     const given = await Promise.all(

@@ -12,21 +12,11 @@ const places = ({ shape }: Value) => shape.slice(1, -1);
 const ones = (list: readonly unknown[]) => list.map(() => 1);
 
 /** A kernel whose dimensions are put in ONNX's order. */
-function kernelName(
-  emitter: Emitter,
-  kernel: Value,
-  permutation: readonly number[],
-  shape?: readonly number[],
-): string {
+function kernelName(emitter: Emitter, kernel: Value, permutation: readonly number[]): string {
   const literal = emitter.literal(kernel);
-  if (literal !== undefined) {
-    const turned = permuted(literal, permutation);
-    return emitter.store(kernel.node.name, { ...turned, shape: shape ?? turned.shape });
-  }
+  if (literal !== undefined) return emitter.store(kernel.node.name, permuted(literal, permutation));
   const perm = { perm: { ints: permutation } };
-  const turned = emitter.node("Transpose", [emitter.read(kernel)], `${kernel.node.name}_turned`, perm);
-  if (shape === undefined) return turned;
-  return emitter.node("Reshape", [turned, emitter.int64(shape)], `${kernel.node.name}_shaped`);
+  return emitter.node("Transpose", [emitter.read(kernel)], `${kernel.node.name}_turned`, perm);
 }
 
 export function convolutionAttributes(node: NodeOf<"convolution"> | NodeOf<"depthwiseConvolution">) {

@@ -8,6 +8,11 @@ export type NodeOf<Operation extends OperationName> = Extract<Node, { operation:
 /** By operation; what is missing is not written. */
 export type Emits = { readonly [Operation in OperationName]?: (emitter: Emitter, node: NodeOf<Operation>) => void };
 
+/** By operation; what gives false has written nothing. */
+export type Quantizers = {
+  readonly [Operation in OperationName]?: (emitter: Emitter, node: NodeOf<Operation>) => boolean;
+};
+
 /** An input or output that the operation always has. */
 export function at(values: readonly Value[], index: number): Value {
   const value = values[index];
