@@ -119,8 +119,9 @@ function starting(): Verdict {
 function steady({ observed, replicas }: Situation, view: RevisionView, serves: boolean): Verdict {
   const { deployment, pods } = view;
   if (deployment === undefined) return starting();
-  const { wanted, ready, replicas: there, generation, observedGeneration } = deployment;
-  const settled = wanted === replicas && there === replicas && observedGeneration >= generation;
+  const { wanted, ready, replicas: there } = deployment;
+  // The pods themselves are counted: what the Deployment says of them follows later and adds nothing.
+  const settled = wanted === replicas && there === replicas;
   if (settled && ready >= replicas) {
     return { reason: "Serving", message: `${ready} of ${replicas} pods are ready` };
   }
