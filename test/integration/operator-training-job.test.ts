@@ -258,7 +258,8 @@ describe("a TrainingJob", () => {
     expect(await space.waitEvent("digits", "CheckpointSaved")).toContain("epoch 1, step 45");
 
     await space.patch("trainingjobs", "digits", { suspend: true });
-    await space.waitChild("jobs", run, ({ spec }) => spec.suspend === true);
+    // Its pod ends as it is taken away, not before.
+    await kubelet.waitFor(POD, 0);
     const failure = { reason: "Terminated", message: "The run was asked to end", exitCode: 143 } as const;
     const last = progress(run, { state: "Failed", epoch: 1, step: 71, checkpoint: saved(1, 71), failure });
     await kubelet.end(pod, 143, JSON.stringify(last));
