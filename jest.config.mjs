@@ -6,12 +6,12 @@ const common = {
   testEnvironment: "node",
   testPathIgnorePatterns: ["/node_modules/", "<rootDir>/dist/"],
   modulePathIgnorePatterns: ["<rootDir>/dist/"],
-  // A limit is there to end what hangs: a busy machine is slow, and nothing is measured by it.
-  testTimeout: 60_000,
 };
 
 /** unit: in this process. integration: real programs and a real API server. e2e: a real node with real pods. */
 export default {
+  // A limit is there to end what hangs: a busy machine is slow, and nothing is measured by it.
+  testTimeout: 60_000,
   projects: [
     {
       ...common,
