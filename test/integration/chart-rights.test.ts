@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import type { ApiServer } from "../cluster/apiserver.ts";
 import { until } from "../cluster/wait.ts";
+import { FakeKubelet } from "./operator/fake-kubelet.ts";
 import { condition, digest, modelDeployment, optimizationJob, Space, trainingJob } from "./operator/objects.ts";
 import { CHART, type Operator, Release, startPlainServer } from "./operator/release.ts";
 
@@ -92,9 +93,15 @@ describe("with watchNamespaces, the chart", () => {
       "has a revision",
       (status) => status.stableRevision !== undefined,
     );
+    // A budget comes when there are several pods and one is ready, and goes with them.
+    const kubelet = new FakeKubelet(server.api, team.namespace);
+    const [pod] = await kubelet.waitFor("modelwright.dev/model-deployment=served", 2);
+    if (pod === undefined) throw new Error("no pod");
+    await kubelet.run(pod, { ready: true });
     await team.waitChild("poddisruptionbudgets", stableRevision ?? "");
     await team.patch("modeldeployments", "served", { suspend: true });
     await team.waitEvent("served", "Suspended");
+    await team.waitGone("poddisruptionbudgets", stableRevision ?? "");
     expect((await other.get("trainingjobs", "digits")).status.observedGeneration).toBe(-1);
     expect((await other.get("modeldeployments", "served")).status.observedGeneration).toBe(-1);
     expect(await names("/apis/coordination.k8s.io/v1/leases")).toContain(`${release.namespace}/modelwright-operator`);
