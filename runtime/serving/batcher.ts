@@ -17,6 +17,10 @@ export interface BatcherOptions {
   readonly maxWaiting: number;
   /** Bytes of inputs that may wait, unless it is a single request; one more is refused with QueueFull. */
   readonly maxWaitingBytes: number;
+  /** Milliseconds that an idle engine waits for more rows; default 0. */
+  readonly maxDelay?: number | undefined;
+  /** Sizes that `compute` may see, rising; smaller batches are padded. Default: any. */
+  readonly allowedSizes?: readonly number[] | undefined;
   readonly observer?: BatcherObserver | undefined;
 }
 
@@ -43,6 +47,7 @@ export class Batcher {
   #computing: readonly Waiting[] = [];
   #closed: RequestError | undefined = new RequestError("NotReady", "the engine has not started yet");
   #maxRows = 1;
+  #delay: NodeJS.Timeout | number | undefined;
   #idle: (() => void)[] = [];
 
   constructor(options: BatcherOptions) {
@@ -120,7 +125,7 @@ export class Batcher {
   }
 
   #next(): void {
-    if (this.#computing.length > 0) return;
+    if (this.#computing.length > 0 || this.#delays()) return;
     const batch = this.#take();
     if (batch.length === 0) {
       for (const resolve of this.#idle.splice(0)) resolve();
@@ -132,6 +137,23 @@ export class Batcher {
       this.#computing = [];
       this.#next();
     });
+  }
+
+  /** True while it pays to wait for more rows: the batch is not full and its oldest request is young. */
+  #delays(): boolean {
+    const { clock, maxDelay = 0 } = this.#options;
+    const [first] = this.#queue.entries;
+    if (maxDelay === 0 || first === undefined) return false;
+    const rows = this.#queue.entries.reduce((sum, { item }) => sum + (item.key === first.item.key ? item.rows : 0), 0);
+    const left = first.item.since + maxDelay - clock.now();
+    if (this.#delay !== undefined) clock.clearTimeout(this.#delay);
+    this.#delay = undefined;
+    if (rows >= this.#maxRows || left <= 0) return false;
+    this.#delay = clock.setTimeout(() => {
+      this.#delay = undefined;
+      this.#next();
+    }, left);
+    return true;
   }
 
   /** The first in turn and those that fit into its batch; none overtakes another of its shape. */
@@ -151,17 +173,19 @@ export class Batcher {
   }
 
   async #compute(batch: readonly Waiting[]): Promise<void> {
-    const { compute, clock, observer } = this.#options;
+    const { compute, clock, observer, allowedSizes } = this.#options;
     const startedAt = clock.now();
     const rows = batch.reduce((sum, request) => sum + request.rows, 0);
     const waited = batch.reduce((sum, { since }) => sum + startedAt - since, 0);
     try {
-      const outputs = await compute(joined(batch));
+      const size = allowedSizes?.find((allowed) => allowed >= rows) ?? rows;
+      const outputs = await compute(joined(batch).map((input) => padded(input, rows, size)));
       let start = 0;
       for (const request of batch) {
         const end = start + request.rows;
         // A batch of one keeps outputs that have no batch dimension.
-        request.resolve(batch.length === 1 ? outputs : outputs.map((output) => rowsOf(output, start, end)));
+        const whole = batch.length === 1 && size === rows;
+        request.resolve(whole ? outputs : outputs.map((output) => rowsOf(output, start, end)));
         start = end;
       }
     } catch (error) {
@@ -189,4 +213,11 @@ function joined(batch: readonly Waiting[]): readonly Tensor[] {
   const [first] = batch;
   if (first === undefined || batch.length === 1) return first?.inputs ?? [];
   return first.inputs.map((_, index) => concatenate(batch.flatMap((request) => request.inputs[index] ?? [])));
+}
+
+/** Repeats the first row: whatever a model asks of its inputs, that row has it. */
+function padded(input: Tensor, rows: number, size: number): Tensor {
+  if (rows === size) return input;
+  const first = rowsOf(input, 0, 1);
+  return concatenate([input, ...Array.from({ length: size - rows }, () => first)]);
 }
