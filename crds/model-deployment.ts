@@ -15,6 +15,7 @@ import {
 import type { Crd, Resource } from "./kind.ts";
 import { Scaling } from "./scaling.ts";
 import { Duration, withRule } from "./schema.ts";
+import { servingShape } from "./serving.ts";
 
 const Fields = z
   .strictObject({
@@ -23,6 +24,7 @@ const Fields = z
     gpu: Gpu.optional(),
     resources: Resources.optional(),
     pod: PodOverrides.optional(),
+    ...servingShape,
     scaling: Scaling,
     rollout: z
       .strictObject({

@@ -1,6 +1,6 @@
 /** How a served model takes its requests: batches, queue, warm-up, and what is done around the model. */
 import { z } from "zod";
-import { Duration, oneOf, withRule } from "./schema.ts";
+import { Duration, durationSeconds, oneOf, withRule } from "./schema.ts";
 
 /** Milliseconds as Kubernetes users write them; such delays are far below a second. */
 const Delay = (description: string) =>
@@ -12,7 +12,7 @@ const Delay = (description: string) =>
 
 const BatchSize = z.int().min(1).max(4096);
 
-export const Batching = withRule(
+const Batching = withRule(
   z
     .strictObject({
       maxBatchSize: BatchSize.default(64).meta({ description: "Rows that are computed together at most" }),
@@ -20,32 +20,41 @@ export const Batching = withRule(
         "How long an idle engine waits for more rows before it computes a batch that is not full",
       ).default("0ms"),
       allowedSizes: z.array(BatchSize).min(1).max(16).optional().meta({
-        description: "Sizes of batches that the engine gets to see, rising; smaller batches are padded to the next one",
+        description: "Rows of the batches that the engine gets to see; smaller batches are padded to the next size",
       }),
     })
     .meta({ description: "How requests are put together" }),
   {
-    rule: "!has(self.allowedSizes) || (self.allowedSizes[size(self.allowedSizes) - 1] >= (has(self.maxBatchSize) ? self.maxBatchSize : 64) && self.allowedSizes.all(i, self.allowedSizes.filter(j, j == i).size() == 1))",
-    message: "allowedSizes must hold each size once and end with at least maxBatchSize",
-    holds: ({ allowedSizes, maxBatchSize }) =>
-      allowedSizes === undefined ||
-      ((allowedSizes.at(-1) ?? 0) >= maxBatchSize && new Set(allowedSizes).size === allowedSizes.length),
+    rule: "!has(self.allowedSizes) || self.allowedSizes.exists(rows, rows >= self.maxBatchSize)",
+    message: "allowedSizes must hold a size of at least maxBatchSize; add one, or lower maxBatchSize",
+    fieldPath: ".allowedSizes",
+    holds: ({ allowedSizes, maxBatchSize }) => allowedSizes?.some((rows) => rows >= maxBatchSize) ?? true,
   },
 );
 
-export const Queue = z
-  .strictObject({
-    maxRequests: z
-      .int()
-      .min(1)
-      .max(100_000)
-      .default(256)
-      .meta({ description: "Requests that may wait in one pod; one more is refused with 429" }),
-    timeout: Duration("How long a request may take that names no deadline of its own").default("30s"),
-  })
-  .meta({ description: "The queue before the engine" });
+const MAX_TIMEOUT_SECONDS = 3600;
 
-export const Warmup = z
+const Queue = withRule(
+  z
+    .strictObject({
+      maxRequests: z
+        .int()
+        .min(1)
+        .max(100_000)
+        .default(256)
+        .meta({ description: "Requests that may wait in one pod; one more is refused with 429" }),
+      timeout: Duration("How long a request may take that names no deadline of its own").default("30s"),
+    })
+    .meta({ description: "The queue before the engine" }),
+  {
+    rule: "duration(self.timeout) > duration('0s') && duration(self.timeout) <= duration('1h')",
+    message: "timeout must be from 1s to 1h",
+    fieldPath: ".timeout",
+    holds: ({ timeout }) => durationSeconds(timeout) > 0 && durationSeconds(timeout) <= MAX_TIMEOUT_SECONDS,
+  },
+);
+
+const Warmup = z
   .strictObject({
     requests: z
       .int()
@@ -86,7 +95,7 @@ const InputStep = oneOf(
       .strictObject({
         width: z.int().min(1).max(4096),
         height: z.int().min(1).max(4096),
-        channels: z.union([z.literal(1), z.literal(3)]).meta({ type: "integer", description: "1: grey, 3: RGB" }),
+        channels: z.literal([1, 3]).meta({ description: "1: grey, 3: RGB" }),
         fit: z.enum(["Fill", "Cover", "Contain"]).default("Fill").meta({
           description: "Fill stretches, Cover crops the middle, Contain leaves black bars",
         }),
@@ -136,7 +145,7 @@ const OutputStep = oneOf(
   "One step after the model",
 );
 
-export const Processing = z
+const Processing = z
   .strictObject({
     input: z.array(InputStep).max(8).optional().meta({ description: "Before the model, in this order" }),
     output: z
@@ -156,6 +165,11 @@ export const servingShape = {
 };
 
 export const ServingSettings = z.strictObject(servingShape);
+
+/** What holds where a spec says nothing. */
+export const DEFAULT_BATCHING = Batching.parse({});
+export const DEFAULT_QUEUE = Queue.parse({});
+export const DEFAULT_WARMUP = Warmup.parse({});
 
 export type ServingSettings = z.output<typeof ServingSettings>;
 export type Processing = z.output<typeof Processing>;

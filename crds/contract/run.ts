@@ -3,6 +3,7 @@ import { z } from "zod";
 import { type Gpu, Runtime, ServingRuntime, Uri } from "../common.ts";
 import type { ModelDeployment } from "../model-deployment.ts";
 import { type OptimizationJob, optimizationShape } from "../optimization-job.ts";
+import { ServingSettings, servingShape } from "../serving.ts";
 import { Checkpoint, type TrainingJob, trainingShape } from "../training-job.ts";
 import { shortHash } from "./canonical.ts";
 
@@ -59,6 +60,8 @@ export const ServingRun = z.strictObject({
   revision: z.string(),
   compute: ServingCompute,
   model: ResolvedModel,
+  /** Absent: everything as usual. */
+  settings: ServingSettings.optional(),
 });
 
 export const Run = z.discriminatedUnion("kind", [TrainingRun, OptimizationRun, ServingRun]);
@@ -124,5 +127,19 @@ export function optimizationRun(job: OptimizationJob, model: ResolvedModel): Opt
 export function servingRun(deployment: ModelDeployment, revision: string, model: ResolvedModel): ServingRun {
   const { name, namespace = "default" } = deployment.metadata;
   const { runtime, gpu } = deployment.spec;
-  return { kind: "ServingRun", name, namespace, revision, compute: compute(runtime.engine, gpu), model };
+  const settings = servingSettings(deployment);
+  return {
+    kind: "ServingRun",
+    name,
+    namespace,
+    revision,
+    compute: compute(runtime.engine, gpu),
+    model,
+    ...(Object.keys(settings).length === 0 ? {} : { settings }),
+  };
+}
+
+/** What a deployment says about its requests; what it leaves out is left out. */
+export function servingSettings({ spec }: ModelDeployment): ServingSettings {
+  return pick(spec, servingShape);
 }

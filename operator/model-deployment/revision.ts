@@ -1,7 +1,7 @@
 /** A revision: all that its pods are made from. Its name is a hash of that, its record an immutable ConfigMap. */
 import { canonicalJson, shortHash } from "../../crds/contract/canonical.ts";
 import { LABELS, MANAGED_BY, PORTS } from "../../crds/contract/names.ts";
-import { type ResolvedModel, ServingRun, servingRun } from "../../crds/contract/run.ts";
+import { type ResolvedModel, ServingRun, servingRun, servingSettings } from "../../crds/contract/run.ts";
 import type { ModelDeployment } from "../../crds/model-deployment.ts";
 import type { OperatorConfig } from "../config.ts";
 import { Kinds } from "../kinds.ts";
@@ -20,9 +20,10 @@ const TEMPLATE_FILE = "template.json";
  * The name of the revision that a spec asks for. The operator's own version and default image are no part of it,
  * so that an upgrade restarts nothing; a revision keeps the image that it was made with.
  */
-export function revisionName({ metadata, spec }: ModelDeployment, model: ResolvedModel): string {
-  const { runtime, gpu, resources, pod } = spec;
-  return `${metadata.name}-${shortHash({ model, runtime, gpu, resources, pod })}`;
+export function revisionName(deployment: ModelDeployment, model: ResolvedModel): string {
+  const { runtime, gpu, resources, pod } = deployment.spec;
+  const settings = servingSettings(deployment);
+  return `${deployment.metadata.name}-${shortHash({ model, runtime, gpu, resources, pod, ...settings })}`;
 }
 
 export interface Revision {

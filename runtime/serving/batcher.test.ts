@@ -267,3 +267,78 @@ describe("batcher", () => {
     );
   });
 });
+
+describe("batcher with a delay", () => {
+  const delayed = (maxRows = 3) => {
+    const clock = new FakeClock();
+    const engine = new ManualEngine();
+    const options = { compute: engine.compute, clock, maxWaiting: 8, maxWaitingBytes: 64, maxDelay: 10 };
+    const batcher = new Batcher(options);
+    batcher.open(maxRows);
+    const submit = (value: number, timeout = 1000) =>
+      batcher
+        .submit({ inputs: rows([value]), timeout, caller: "a" })
+        .outputs.catch((error: RequestError) => error.code);
+    return { clock, engine, batcher, submit };
+  };
+
+  it("waits so long for more rows, counted from the oldest request, and no longer once the batch is full", () => {
+    const { clock, engine, submit } = delayed();
+    void submit(1);
+    clock.advance(9);
+    void submit(2);
+    expect(engine.batches).toEqual([]);
+    clock.advance(1);
+    expect(engine.batches).toEqual([[1, 2]]);
+    const full = delayed();
+    for (const value of [1, 2, 3]) void full.submit(value);
+    expect(full.engine.batches).toEqual([[1, 2, 3]]);
+  });
+
+  it("counts the time in which the engine computed as waiting", async () => {
+    const { clock, engine, submit } = delayed();
+    void submit(1);
+    clock.advance(10);
+    void submit(2);
+    clock.advance(10);
+    await engine.finish();
+    expect(engine.batches).toEqual([[1], [2]]);
+  });
+
+  it("is idle once what it waited with has passed its deadline", async () => {
+    const { clock, engine, batcher, submit } = delayed();
+    const answer = submit(1, 5);
+    const idle = batcher.idle();
+    clock.advance(5);
+    expect(await answer).toBe("DeadlineExceeded");
+    clock.advance(5);
+    await idle;
+    expect(engine.batches).toEqual([]);
+    expect(clock.pending).toBe(0);
+  });
+});
+
+it("shows the engine batches of allowed sizes only, padded with a real row, and every caller its own rows", async () => {
+  const sizes = [2, 4, 8];
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 8 }), { minLength: 1, maxLength: 12 }), async (counts) => {
+      const seen: number[][] = [];
+      const compute = async ([x]: readonly Tensor[]): Promise<readonly Tensor[]> => {
+        if (x === undefined) throw new Error("no input");
+        seen.push([...(x.data as Float32Array)]);
+        await settle();
+        return [x];
+      };
+      const options = { clock: new FakeClock(), maxWaiting: 99, maxWaitingBytes: 9999, allowedSizes: sizes };
+      const batcher = new Batcher({ compute, ...options });
+      batcher.open(8);
+      const requests = counts.map((count, index) => Array.from({ length: count }, (_, row) => index * 10 + row + 1));
+      const answers = await Promise.all(
+        requests.map((values) => batcher.submit({ inputs: rows(values), timeout: 1000, caller: "a" }).outputs),
+      );
+      expect(answers.map(([output]) => [...(output?.data ?? [])])).toEqual(requests);
+      expect(seen.every((batch) => sizes.includes(batch.length))).toBe(true);
+      expect(seen.flat().every((value) => requests.flat().includes(value))).toBe(true);
+    }),
+  );
+});

@@ -2,11 +2,21 @@ import type { Clock } from "./clock.ts";
 import { FairQueue, type QueueEntry } from "./fair-queue.ts";
 import { RequestError } from "./request-error.ts";
 import type { InferenceRequest, Ticket } from "./servable.ts";
-import { type Tensor, bytesOf, concatenate, rowsOf } from "./tensor.ts";
+import { type Tensor, bytesOf, concatenate, repeatRow, rowsOf } from "./tensor.ts";
+
+export interface ComputedBatch {
+  readonly rows: number;
+  /** Rows beside them that fill the batch up to an allowed size. */
+  readonly padding: number;
+  readonly requests: number;
+  readonly seconds: number;
+  /** How long each request has waited. */
+  readonly waitedSeconds: readonly number[];
+}
 
 export interface BatcherObserver {
-  /** A batch was computed (or failed) in `seconds`; its requests had waited `waitedSeconds`, all together. */
-  computed(rows: number, requests: number, seconds: number, waitedSeconds: number): void;
+  /** A batch was computed, or failed. */
+  computed(batch: ComputedBatch): void;
 }
 
 export interface BatcherOptions {
@@ -176,9 +186,8 @@ export class Batcher {
     const { compute, clock, observer, allowedSizes } = this.#options;
     const startedAt = clock.now();
     const rows = batch.reduce((sum, request) => sum + request.rows, 0);
-    const waited = batch.reduce((sum, { since }) => sum + startedAt - since, 0);
+    const size = allowedSizes?.find((allowed) => allowed >= rows) ?? rows;
     try {
-      const size = allowedSizes?.find((allowed) => allowed >= rows) ?? rows;
       const outputs = await compute(joined(batch).map((input) => padded(input, rows, size)));
       let start = 0;
       for (const request of batch) {
@@ -200,7 +209,13 @@ export class Batcher {
           : new RequestError("Internal", "the engine failed on this batch", { cause: error });
       for (const request of batch) request.reject(refusal);
     } finally {
-      observer?.computed(rows, batch.length, (clock.now() - startedAt) / 1000, waited / 1000);
+      observer?.computed({
+        rows,
+        padding: size - rows,
+        requests: batch.length,
+        seconds: (clock.now() - startedAt) / 1000,
+        waitedSeconds: batch.map(({ since }) => (startedAt - since) / 1000),
+      });
     }
   }
 }
@@ -218,6 +233,5 @@ function joined(batch: readonly Waiting[]): readonly Tensor[] {
 /** Repeats the first row: whatever a model asks of its inputs, that row has it. */
 function padded(input: Tensor, rows: number, size: number): Tensor {
   if (rows === size) return input;
-  const first = rowsOf(input, 0, 1);
-  return concatenate([input, ...Array.from({ length: size - rows }, () => first)]);
+  return concatenate([input, repeatRow(input, size - rows)]);
 }

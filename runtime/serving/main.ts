@@ -122,6 +122,7 @@ class Serving {
       host: { repository, version: await programVersion(), repositoryControl: options.repositoryControl },
       metrics: this.#metrics,
       clock: systemClock,
+      timeout: options.timeoutMilliseconds,
       onError: (error: unknown, call: string) => this.#log.error("a request failed", { call, ...errorFields(error) }),
     };
     const server = new InferenceServer({ ...common, traffic: traffic.http });
@@ -137,7 +138,7 @@ class Serving {
   }
 
   async #open(source: ModelSource, version: VersionSource, { threads }: ServeOptions): Promise<ServedModel> {
-    const { name, compute } = source;
+    const { name, compute, settings } = source;
     const { dir, uri, revision } = version;
     const artefact = await openArtefact(dir, { digest: version.digest, shownAs: uri });
     return new ServedModel({
@@ -147,6 +148,7 @@ class Serving {
       uri,
       digest: artefact.digest,
       model: { dir, shownAs: uri, engine: compute.engine, gpu: compute.gpu, threads },
+      settings,
       startEngine: () => new EngineProcess(),
       clock: systemClock,
       observer: this.#metrics.batches(name, version.version),

@@ -24,6 +24,8 @@ export interface ModelSource {
   /** Version by label. */
   readonly labels: Readonly<Record<string, string>>;
   readonly compute: ServingRun["compute"];
+  /** Batches, queue, warm-up and processing. */
+  readonly settings?: ServingRun["settings"];
 }
 
 /** The version of a model that has no versions: the one that clients expect. */

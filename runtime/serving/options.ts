@@ -7,6 +7,8 @@ import { shortHash } from "../../crds/contract/canonical.ts";
 import { ServingRun, servingRun } from "../../crds/contract/run.ts";
 import { ENV, PATHS, PORTS } from "../../crds/contract/names.ts";
 import { fieldErrors } from "../../crds/kinds.ts";
+import { durationSeconds } from "../../crds/schema.ts";
+import { DEFAULT_QUEUE } from "../../crds/serving.ts";
 import { readManifests } from "../cli/manifests.ts";
 import { modelOf } from "../cli/model-source.ts";
 import { Failure, systemCode } from "../failure.ts";
@@ -22,6 +24,8 @@ export interface ServeOptions {
   /** Clients may load and unload models. */
   readonly repositoryControl: boolean;
   readonly threads?: number | undefined;
+  /** How long a request may take that names no deadline of its own; absent: the servers' default. */
+  readonly timeoutMilliseconds?: number | undefined;
   readonly port: number;
   readonly grpcPort: number;
   readonly managementPort: number;
@@ -103,13 +107,14 @@ export async function readServeOptions(argv: readonly string[], env: NodeJS.Proc
   return { ...common, ...fromRun(run, volumes), repositoryControl: false };
 }
 
-function fromRun({ name, revision, compute, model }: ServingRun, volumes: string) {
+function fromRun({ name, revision, compute, model, settings }: ServingRun, volumes: string) {
   const { uri, digest } = model;
   const models = async (): Promise<ModelSource[]> => {
     const version = { version: ONLY_VERSION, revision, uri, digest, dir: await resolveInput(uri, volumes) };
-    return [{ name, versions: [version], labels: {}, compute }];
+    return [{ name, versions: [version], labels: {}, compute, settings }];
   };
-  return { revision, uri, models };
+  const timeoutMilliseconds = durationSeconds((settings?.queue ?? DEFAULT_QUEUE).timeout) * 1000;
+  return { revision, uri, models, timeoutMilliseconds };
 }
 
 /** The run that a ModelDeployment asks for; `model.from` is found by the job's manifest among the others. */

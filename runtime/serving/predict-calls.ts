@@ -72,7 +72,7 @@ const NO_SIGNATURE: Signature = { inputs: [], outputs: [] };
 
 function signatureOf(route: PredictRoute, repository: ModelRepository): Signature {
   try {
-    return repository.find(route.model, route).loaded?.signature ?? NO_SIGNATURE;
+    return repository.find(route.model, route).signature;
   } catch {
     return NO_SIGNATURE;
   }

@@ -1,13 +1,17 @@
 import type { ServingProgress } from "../../crds/contract/progress.ts";
+import { DEFAULT_BATCHING, DEFAULT_QUEUE, type ServingSettings, delayMilliseconds } from "../../crds/serving.ts";
 import { EXIT } from "../../crds/contract/exit-code.ts";
 import { crashOf } from "../engine/child.ts";
 import { Failure, asFailure } from "../failure.ts";
 import { Batcher, type BatcherObserver } from "./batcher.ts";
 import type { Clock } from "./clock.ts";
 import type { InferenceEngine, LoadedModel, ModelToLoad, StartEngine } from "./inference-engine.ts";
+import { type Pipeline, openPipeline } from "./processing/pipeline.ts";
+import { ProcessedQueue } from "./processing/processed-queue.ts";
 import { RequestError } from "./request-error.ts";
 import type { InferenceRequest, Servable, Ticket } from "./servable.ts";
-import { type Signature, type Tensor, elements, newData } from "./tensor.ts";
+import type { Signature, Tensor } from "./tensor.ts";
+import { readSample, warmUp, warmupSizes, warmupTimes } from "./warmup.ts";
 
 export interface ServedModelOptions {
   readonly name: string;
@@ -18,10 +22,8 @@ export interface ServedModelOptions {
   readonly model: ModelToLoad;
   readonly startEngine: StartEngine;
   readonly clock: Clock;
-  /** Rows of a batch; default 64. */
-  readonly maxRows?: number | undefined;
-  /** Requests that may wait; default 256. */
-  readonly maxWaiting?: number | undefined;
+  /** Batches, queue, warm-up and processing. */
+  readonly settings?: ServingSettings | undefined;
   /** Bytes of inputs that may wait; default 256 MiB. */
   readonly maxWaitingBytes?: number | undefined;
   readonly observer?: BatcherObserver | undefined;
@@ -44,10 +46,13 @@ export class ServedModel implements Servable {
   /** Rejects when the engine cannot be kept alive; never resolves. */
   readonly failed: Promise<never>;
   readonly #options: ServedModelOptions;
+  readonly #settings: ServingSettings;
   readonly #fail: (failure: Failure) => void;
   #state: ServingProgress["state"] = "Loading";
   #engine: InferenceEngine | undefined;
   #loaded: LoadedModel | undefined;
+  #pipeline: Pipeline | undefined;
+  #processed: ProcessedQueue | undefined;
   #batchable = false;
   #loadSeconds: number | undefined;
   #warmupSeconds: number | undefined;
@@ -68,12 +73,16 @@ export class ServedModel implements Servable {
     this.#fail = reject;
     // Who starts the model looks at it; until then a failure is no unhandled rejection.
     promise.catch(() => {});
-    const { clock, maxWaiting = 256, maxWaitingBytes = 256 * 1024 * 1024, observer } = options;
+    const { clock, settings = {}, maxWaitingBytes = 256 * 1024 * 1024, observer } = options;
+    const { batching = DEFAULT_BATCHING, queue = DEFAULT_QUEUE } = settings;
+    this.#settings = settings;
     this.batcher = new Batcher({
       compute: (inputs) => this.#compute(inputs),
       clock,
-      maxWaiting,
+      maxWaiting: queue.maxRequests,
       maxWaitingBytes,
+      maxDelay: delayMilliseconds(batching.maxDelay),
+      allowedSizes: batching.allowedSizes?.toSorted((a, b) => a - b),
       observer,
     });
     this.batcher.close(this.#notReady());
@@ -109,10 +118,10 @@ export class ServedModel implements Servable {
     return (this.#busyMilliseconds + current) / 1000;
   }
 
-  /** Throws RequestError NotReady before the model is loaded. */
+  /** What clients see. Throws RequestError NotReady before the model is loaded. */
   get signature(): Signature {
-    if (this.#loaded === undefined) throw this.#notReady();
-    return this.#loaded.signature;
+    if (this.#pipeline === undefined) throw this.#notReady();
+    return this.#pipeline.signature;
   }
 
   get loaded(): LoadedModel | undefined {
@@ -139,7 +148,7 @@ export class ServedModel implements Servable {
 
   submit(request: InferenceRequest): Ticket {
     this.#checkRows(request.inputs);
-    return this.batcher.submit(request);
+    return (this.#processed ?? this.batcher).submit(request);
   }
 
   /** Loads and warms the model; then it serves. Throws Failure. */
@@ -154,7 +163,7 @@ export class ServedModel implements Servable {
 
   async #start(): Promise<void> {
     if (this.#closed) return;
-    const { clock, model, startEngine, maxRows = 64 } = this.#options;
+    const { clock, model, startEngine } = this.#options;
     this.#state = "Loading";
     const startedAt = clock.now();
     const engine = startEngine();
@@ -163,7 +172,7 @@ export class ServedModel implements Servable {
       this.#loaded = await engine.load(model);
       this.#batchable = isBatchable(this.#loaded.signature);
       this.#loadSeconds = (clock.now() - startedAt) / 1000;
-      await this.#warm(engine, this.#loaded.signature);
+      await this.#warm(engine, this.#loaded.signature, await this.#openPipeline(this.#loaded.signature));
     } catch (error) {
       await engine.close();
       throw error instanceof RequestError ? crashOf(await engine.ended) : error;
@@ -173,7 +182,7 @@ export class ServedModel implements Servable {
     this.#servingSince = clock.now();
     // Of loading and warming, so that it stays what it is. Both processes; pages that they share are counted twice.
     this.#peakMemoryBytes = engine.peakMemoryBytes + process.resourceUsage().maxRSS * 1024;
-    this.batcher.open(this.#batchable ? maxRows : 1);
+    this.batcher.open(this.#batchable ? (this.#settings.batching ?? DEFAULT_BATCHING).maxBatchSize : 1);
     void engine.ended.then((end) => this.#restart(crashOf(end)));
   }
 
@@ -219,16 +228,24 @@ export class ServedModel implements Servable {
     }
   }
 
-  /** Zeros in a batch of one and in a full one: whatever the engine prepares at the first use is ready then. */
-  async #warm(engine: InferenceEngine, signature: Signature): Promise<void> {
-    const { clock, maxRows = 64 } = this.#options;
+  async #openPipeline(signature: Signature): Promise<Pipeline> {
+    const { clock, model } = this.#options;
+    const { processing, queue = DEFAULT_QUEUE } = this.#settings;
+    const pipeline = await openPipeline(processing ?? {}, signature, model);
+    this.#pipeline = pipeline;
+    if (processing !== undefined) {
+      this.#processed = new ProcessedQueue({ pipeline, queue: this.batcher, clock, maxWaiting: queue.maxRequests });
+    }
+    return pipeline;
+  }
+
+  async #warm(engine: InferenceEngine, signature: Signature, pipeline: Pipeline): Promise<void> {
+    const { clock, uri, name } = this.#options;
     this.#state = "Warming";
     const startedAt = clock.now();
-    try {
-      for (const rows of this.#batchable ? [1, maxRows] : [1]) await engine.infer(zeros(signature, rows));
-    } catch (error) {
-      throw error instanceof Failure ? warmupFailure(this.#options.uri, error) : error;
-    }
+    const sizes = warmupSizes(this.#settings, this.#batchable);
+    const sample = await readSample(this.#settings, name, pipeline);
+    await warmUp({ engine, signature, sizes, times: warmupTimes(this.#settings), sample, uri });
     this.#warmupSeconds = (clock.now() - startedAt) / 1000;
   }
 
@@ -281,20 +298,6 @@ function engineOf({ engine, device, why }: LoadedModel) {
 /** Rows can be put together: every input and output has the batch as its first dimension. */
 export function isBatchable({ inputs, outputs }: Signature): boolean {
   return [...inputs, ...outputs].every(({ shape }) => shape[0] === -1);
-}
-
-function zeros(signature: Signature, rows: number): Tensor[] {
-  return signature.inputs.map(({ name, datatype, shape }) => {
-    const filled = shape.map((size, index) => (size !== -1 ? size : index === 0 ? rows : 1));
-    return { name, datatype, shape: filled, data: newData(datatype, elements(filled)) };
-  });
-}
-
-function warmupFailure(uri: string, cause: Failure): Failure {
-  const memory = /out of memory|\bOOM\b|resource exhausted/i.test(cause.message);
-  const remedy = memory ? "give it more memory" : "check the model's layers and inputs";
-  const message = `${uri} cannot be computed on zeros: ${cause.message}; ${remedy}`;
-  return new Failure(memory ? "OutOfMemory" : "ModelUnsupported", message, { cause });
 }
 
 function mayPass(failure: Failure): boolean {

@@ -31,6 +31,8 @@ export class ServingMetrics {
   readonly #batchRows: Histogram;
   readonly #batchRequests: Histogram;
   readonly #computeSeconds: Histogram;
+  readonly #queueSeconds: Histogram;
+  readonly #paddedRows: Counter;
   readonly #restarts: Counter;
   #inFlight = 0;
   #finished = 0;
@@ -72,6 +74,19 @@ export class ServingMetrics {
       help: "Time in which the engine computed a batch",
       labelNames: MODEL_LABELS,
       buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+      registers,
+    });
+    this.#queueSeconds = new Histogram({
+      name: "modelwright_queue_seconds",
+      help: "Time that computed requests have waited for the engine",
+      labelNames: MODEL_LABELS,
+      buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+      registers,
+    });
+    this.#paddedRows = new Counter({
+      name: "modelwright_batch_padded_rows_total",
+      help: "Rows that were computed only to fill batches up to an allowed size",
+      labelNames: MODEL_LABELS,
       registers,
     });
     this.#restarts = new Counter({
@@ -164,8 +179,12 @@ export class ServingMetrics {
   /** Numbers about the batches of one version. */
   batches(name: string, version: string): BatcherObserver {
     return {
-      computed: (rows, requests, seconds, waitedSeconds) => {
-        this.#waitedSeconds += waitedSeconds;
+      computed: ({ rows, padding, requests, seconds, waitedSeconds }) => {
+        for (const waited of waitedSeconds) {
+          this.#waitedSeconds += waited;
+          this.#queueSeconds.labels(name, version).observe(waited);
+        }
+        if (padding > 0) this.#paddedRows.labels(name, version).inc(padding);
         this.#batchRows.labels(name, version).observe(rows);
         this.#batchRequests.labels(name, version).observe(requests);
         this.#computeSeconds.labels(name, version).observe(seconds);

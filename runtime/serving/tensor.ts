@@ -100,3 +100,9 @@ export function rowsOf(tensor: Tensor, start: number, end: number): Tensor {
     data: isNumeric(data) ? data.subarray(from, to) : data.slice(from, to),
   };
 }
+
+/** The first row, `rows` times. */
+export function repeatRow(tensor: Tensor, rows: number): Tensor {
+  const first = rowsOf(tensor, 0, 1);
+  return concatenate(Array.from({ length: rows }, () => first));
+}

@@ -5,6 +5,8 @@ import { RequestError, refuse } from "../request-error.ts";
 import { type TensorSpec, isNumeric } from "../tensor.ts";
 import { type TensorStep, misfit } from "./pipeline.ts";
 
+type ImageSettings = NonNullable<InputStep["image"]>;
+
 /** A picture of more pixels is refused before it is decoded. */
 const MAX_PIXELS = 64 * 1024 * 1024;
 const DECODE_SECONDS = 10;
@@ -14,32 +16,32 @@ const FITS = { Fill: "fill", Cover: "cover", Contain: "contain" } as const;
 sharp.block({ operation: ["VipsForeignLoad"] });
 sharp.unblock({ operation: ["VipsForeignLoadJpegBuffer", "VipsForeignLoadPngBuffer"] });
 sharp.cache(false);
+// One thread for a picture: several pictures are decoded beside each other, and the engine needs the processors too.
+sharp.concurrency(1);
 
-export function imageStep(settings: NonNullable<InputStep["image"]>, field: string): TensorStep {
+export function imageStep(settings: ImageSettings, made: TensorSpec, field: string): TensorStep {
   const { width, height, channels } = settings;
+  const size = height * width * channels;
   const shape = [height, width, channels];
+  const [, ...rest] = made.shape;
+  const flat = rest.length === 1 && rest[0] === size;
+  const fits = rest.length === 3 && rest.every((length, index) => length === -1 || length === shape[index]);
+  if (made.datatype !== "FP32" || !(fits || flat)) throw misfit(field, made, `FP32 [-1,${shape.join(",")}]`);
   return {
-    outer: (inner: TensorSpec) => {
-      const [, ...rest] = inner.shape;
-      const fits = rest.length === 3 && rest.every((size, index) => size === -1 || size === shape[index]);
-      const flat = rest.length === 1 && rest[0] === height * width * channels;
-      if (inner.datatype !== "FP32" || !(fits || flat)) throw misfit(field, inner, `FP32 [-1,${shape.join(",")}]`);
-      return { name: inner.name, datatype: "BYTES", shape: [-1] };
-    },
-    apply: async ({ name, shape: outer, data }) => {
+    outer: { name: made.name, datatype: "BYTES", shape: [-1] },
+    apply: async ({ name, data }) => {
       const pictures = isNumeric(data) ? [] : data;
-      const size = height * width * channels;
       const values = new Float32Array(pictures.length * size);
       const decoded = await Promise.all(pictures.map((bytes, index) => decode(bytes, settings, name, index)));
       for (const [index, pixels] of decoded.entries()) values.set(pixels, index * size);
-      return [{ name, datatype: "FP32", shape: [outer[0] ?? 0, ...shape], data: values }];
+      return [{ name, datatype: "FP32", shape: [pictures.length, ...(flat ? [size] : shape)], data: values }];
     },
   };
 }
 
 async function decode(
   bytes: Uint8Array,
-  { width, height, channels, fit }: NonNullable<InputStep["image"]>,
+  { width, height, channels, fit }: ImageSettings,
   input: string,
   index: number,
 ): Promise<Uint8Array> {

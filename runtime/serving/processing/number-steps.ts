@@ -6,46 +6,37 @@ import { type TensorStep, misfit } from "./pipeline.ts";
 
 type Settings<K extends keyof InputStep> = NonNullable<InputStep[K]>;
 
-function floats(field: string) {
-  return (inner: TensorSpec): TensorSpec => {
-    if (inner.datatype !== "FP32") throw misfit(field, inner, "FP32");
-    return inner;
-  };
+function checkFloats(made: TensorSpec, field: string): void {
+  if (made.datatype !== "FP32") throw misfit(field, made, "FP32");
 }
 
 function mapped(tensor: Tensor, map: (value: number, index: number) => number): readonly Tensor[] {
-  // `floats` has said FP32.
+  // `checkFloats` has said FP32.
   return [{ ...tensor, data: (tensor.data as Float32Array<ArrayBuffer>).map(map) }];
 }
 
-export function rescaleStep({ scale, offset }: Settings<"rescale">, field: string): TensorStep {
-  return { outer: floats(field), apply: (tensor) => mapped(tensor, (value) => value * scale + offset) };
+export function rescaleStep({ scale, offset }: Settings<"rescale">, made: TensorSpec, field: string): TensorStep {
+  checkFloats(made, field);
+  return { outer: made, apply: (tensor) => mapped(tensor, (value) => value * scale + offset) };
 }
 
-export function normalizeStep({ mean, std }: Settings<"normalize">, field: string): TensorStep {
-  const last = mean.length;
-  return {
-    outer: (inner) => {
-      if (std.length !== last || (last > 1 && inner.shape.at(-1) !== last)) {
-        throw misfit(
-          field,
-          inner,
-          `as many columns as there are means (${last}) and standard deviations (${std.length})`,
-        );
-      }
-      return floats(field)(inner);
-    },
-    apply: (tensor) => mapped(tensor, (value, index) => (value - (mean[index % last] ?? 0)) / (std[index % last] ?? 1)),
-  };
+export function normalizeStep({ mean, std }: Settings<"normalize">, made: TensorSpec, field: string): TensorStep {
+  const columns = mean.length;
+  checkFloats(made, field);
+  if (std.length !== columns || (columns > 1 && made.shape.at(-1) !== columns)) {
+    const counts = `means (${columns}) and standard deviations (${std.length})`;
+    throw misfit(field, made, `as many columns as there are ${counts}`);
+  }
+  const normalized = (value: number, index: number) =>
+    (value - (mean[index % columns] ?? 0)) / (std[index % columns] ?? 1);
+  return { outer: made, apply: (tensor) => mapped(tensor, normalized) };
 }
 
-export function oneHotStep({ classes }: Settings<"oneHot">, field: string): TensorStep {
+export function oneHotStep({ classes }: Settings<"oneHot">, made: TensorSpec, field: string): TensorStep {
+  checkFloats(made, field);
+  if (made.shape.at(-1) !== classes) throw misfit(field, made, `FP32 [...,${classes}]`);
   return {
-    outer: (inner) => {
-      if (inner.datatype !== "FP32" || inner.shape.at(-1) !== classes)
-        throw misfit(field, inner, `FP32 [...,${classes}]`);
-      return { name: inner.name, datatype: "INT32", shape: inner.shape.slice(0, -1) };
-    },
+    outer: { name: made.name, datatype: "INT32", shape: made.shape.slice(0, -1) },
     apply: ({ name, shape, data }) => {
       const hot = new Float32Array(elements(shape) * classes);
       for (const [index, value] of isNumeric(data) ? data.entries() : []) {

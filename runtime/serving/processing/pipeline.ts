@@ -3,15 +3,14 @@ import type { InputStep, OutputStep, Processing } from "../../../crds/serving.ts
 import { only } from "../../../crds/schema.ts";
 import { Failure } from "../../failure.ts";
 import type { Signature, Tensor, TensorSpec } from "../tensor.ts";
-import { imageStep } from "./image-step.ts";
 import { normalizeStep, oneHotStep, rescaleStep } from "./number-steps.ts";
 import { type ScoreReader, scoreReader } from "./scores.ts";
 import { tokenizeStep } from "./tokenize-step.ts";
 
-/** Makes one input of the model from what clients send. */
+/** Makes one tensor from another: what the model takes, or what the next step does. Opening one throws Failure InvalidSpec. */
 export interface TensorStep {
-  /** What clients send, given what comes out. Throws Failure InvalidSpec. */
-  readonly outer: (inner: TensorSpec) => TensorSpec;
+  /** What goes in. */
+  readonly outer: TensorSpec;
   /** Throws RequestError InvalidRequest for what cannot be processed. The first tensor is the input itself. */
   readonly apply: (tensor: Tensor) => Promise<readonly Tensor[]> | readonly Tensor[];
   /** An input of the model that this step makes beside its own. */
@@ -38,7 +37,7 @@ export class Pipeline {
     const made = new Set([...steps.values()].flat().map(({ alsoMakes }) => alsoMakes));
     const inputs = inner.inputs
       .filter(({ name }) => !made.has(name))
-      .map((spec) => (steps.get(spec.name) ?? []).toReversed().reduce((inside, step) => step.outer(inside), spec));
+      .map((spec) => steps.get(spec.name)?.[0]?.outer ?? spec);
     this.signature = { inputs, outputs: scores?.outputs ?? inner.outputs };
   }
 
@@ -70,11 +69,13 @@ export async function openPipeline(
   folder: ModelFolder,
 ): Promise<Pipeline> {
   const steps = new Map<string, TensorStep[]>();
-  for (const [index, declared] of input.entries()) {
+  // From the model outwards: what a step makes is what the next one takes.
+  for (const [index, declared] of [...input.entries()].reverse()) {
     const field = `processing.input[${index}]`;
     const spec = inputOf(declared, signature, field);
-    const step = await openStep(declared, signature, folder, field);
-    steps.set(spec.name, [...(steps.get(spec.name) ?? []), step]);
+    const later = steps.get(spec.name) ?? [];
+    const step = await openStep(declared, later[0]?.outer ?? spec, signature, folder, field);
+    steps.set(spec.name, [step, ...later]);
   }
   return new Pipeline(signature, steps, await openScores(output, signature, folder));
 }
@@ -95,6 +96,7 @@ function inputOf(step: InputStep, { inputs }: Signature, field: string): TensorS
 
 function openStep(
   step: InputStep,
+  made: TensorSpec,
   signature: Signature,
   folder: ModelFolder,
   field: string,
@@ -103,15 +105,16 @@ function openStep(
   const at = `${field}.${kind}`;
   switch (kind) {
     case "rescale":
-      return rescaleStep(settings, at);
+      return rescaleStep(settings, made, at);
     case "normalize":
-      return normalizeStep(settings, at);
+      return normalizeStep(settings, made, at);
     case "oneHot":
-      return oneHotStep(settings, at);
+      return oneHotStep(settings, made, at);
     case "image":
-      return imageStep(settings, at);
+      // sharp is large: only who needs it loads it.
+      return import("./image-step.ts").then(({ imageStep }) => imageStep(settings, made, at));
     case "tokenize":
-      return tokenizeStep(settings, signature, folder, at);
+      return tokenizeStep(settings, made, signature, folder, at);
   }
 }
 

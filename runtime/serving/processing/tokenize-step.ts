@@ -13,6 +13,7 @@ const TYPES: ReadonlySet<Datatype> = new Set(["INT32", "INT64", "FP32"]);
 
 export async function tokenizeStep(
   settings: Settings,
+  made: TensorSpec,
   { inputs }: Signature,
   folder: ModelFolder,
   field: string,
@@ -30,18 +31,14 @@ export async function tokenizeStep(
     }
   };
   if (mask !== undefined) check(mask);
-  let datatype: Datatype = "INT32";
+  check(made);
   return {
     alsoMakes: maskInput,
-    outer: (inner) => {
-      check(inner);
-      ({ datatype } = inner);
-      return { name: inner.name, datatype: "BYTES", shape: [-1] };
-    },
+    outer: { name: made.name, datatype: "BYTES", shape: [-1] },
     apply: ({ name, data }) => {
       const texts = isNumeric(data) ? [] : data;
       const rows = texts.map((bytes, index) => tokenizer.ids(textOf(bytes, name, index), maxLength));
-      const ids = matrix(name, datatype, rows, maxLength, tokenizer.padding);
+      const ids = matrix(name, made.datatype, rows, maxLength, tokenizer.padding);
       if (mask === undefined) return [ids];
       const ones = rows.map((row) => row.map(() => 1));
       return [ids, matrix(mask.name, mask.datatype, ones, maxLength, 0)];

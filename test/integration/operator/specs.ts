@@ -177,6 +177,23 @@ const BY_CLUSTER = {
   maxScaleDownRate: 3,
 };
 
+const SERVING: Spec = {
+  batching: { maxBatchSize: 16, maxDelay: "2ms", allowedSizes: [16, 32] },
+  queue: { maxRequests: 64, timeout: "20s" },
+  warmup: { requests: 2, sample: [1] },
+  processing: {
+    input: [
+      { rescale: { scale: 0.5, offset: 1, input: "x" } },
+      { normalize: { mean: [1], std: [2], input: "x" } },
+      { image: { width: 8, height: 8, channels: 1, fit: "Cover", input: "x" } },
+      { oneHot: { classes: 10, input: "x" } },
+      { tokenize: { vocabulary: "words.txt", maxLength: 8, lowerCase: true, input: "x", maskInput: "mask" } },
+    ],
+    output: [{ labels: { file: "labels.txt" } }, { topK: 3 }, { threshold: 0.5 }],
+  },
+};
+const NAMED_LABELS: Spec = { processing: { output: [{ labels: { names: ["a", "b"] } }] } };
+
 const FROM = { from: { kind: "TrainingJob", name: "source" } };
 
 /** By plural; later ones set what earlier ones cannot. */
@@ -200,6 +217,8 @@ export const SPECS: Record<string, Spec[]> = {
     DEPLOYMENT,
     { ...DEPLOYMENT, ...CLAIMED, model: FROM },
     { ...DEPLOYMENT, scaling: BY_CLUSTER },
+    { ...DEPLOYMENT, ...SERVING },
+    { ...DEPLOYMENT, ...NAMED_LABELS },
     { ...DEPLOYMENT, scaling: { ...AUTOMATIC, minReplicas: 0, panicWindow: "6s", scaleToZeroAfter: "2m" } },
   ],
 };
@@ -212,6 +231,7 @@ export const CHANGES: Record<string, (spec: Spec) => void> = {
     setCallback(spec, "reduceLearningRateOnPlateau", { monitor: "loss" }),
   "pod.tolerations[].operator": (spec) => setPod(spec, { tolerations: [{ key: "reserved", operator: "Exists" }] }),
   "pod.affinity": (spec) => setPod(spec, { affinity: { podAntiAffinity: {} } }),
+  "warmup.sample": (spec) => Object.assign(spec, { warmup: { requests: 2, sample: [2] } }),
   "scaling.mode": (spec) => Object.assign(spec, { scaling: { ...AUTOMATIC, minReplicas: 1 } }),
   "model.layers[].flatten": (spec) => {
     const { layers } = spec["model"] as { layers: unknown[] };
