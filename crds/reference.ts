@@ -18,7 +18,7 @@ function typeOf(schema: JsonSchema): string {
   if (schema.type === "object" && typeof schema.additionalProperties === "object") {
     return `map of ${typeOf(schema.additionalProperties)}`;
   }
-  return `${schema.type ?? "object"}${bounds(schema)}`;
+  return `${schema.type ?? "any"}${bounds(schema)}`;
 }
 
 function bounds(schema: JsonSchema): string {
