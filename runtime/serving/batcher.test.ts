@@ -268,20 +268,18 @@ describe("batcher", () => {
   });
 });
 
-describe("batcher with a delay", () => {
-  const delayed = (maxRows = 3) => {
-    const clock = new FakeClock();
-    const engine = new ManualEngine();
-    const options = { compute: engine.compute, clock, maxWaiting: 8, maxWaitingBytes: 64, maxDelay: 10 };
-    const batcher = new Batcher(options);
-    batcher.open(maxRows);
-    const submit = (value: number, timeout = 1000) =>
-      batcher
-        .submit({ inputs: rows([value]), timeout, caller: "a" })
-        .outputs.catch((error: RequestError) => error.code);
-    return { clock, engine, batcher, submit };
-  };
+function delayed(maxRows = 3) {
+  const clock = new FakeClock();
+  const engine = new ManualEngine();
+  const options = { compute: engine.compute, clock, maxWaiting: 8, maxWaitingBytes: 64, maxDelay: 10 };
+  const batcher = new Batcher(options);
+  batcher.open(maxRows);
+  const submit = (value: number, timeout = 1000) =>
+    batcher.submit({ inputs: rows([value]), timeout, caller: "a" }).outputs.catch((error: RequestError) => error.code);
+  return { clock, engine, batcher, submit };
+}
 
+describe("batcher with a delay", () => {
   it("waits so long for more rows, counted from the oldest request, and no longer once the batch is full", () => {
     const { clock, engine, submit } = delayed();
     void submit(1);

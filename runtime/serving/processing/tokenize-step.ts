@@ -104,7 +104,7 @@ export class Tokenizer {
   }
 
   #pieces(word: string): number[] {
-    const letters = [...word];
+    const letters = Array.from(word);
     if (letters.length > LONGEST_WORD) return [this.#unknown];
     const ids: number[] = [];
     let start = 0;
