@@ -1,5 +1,6 @@
 /** TrainingJob: builds a TensorFlow model from data, declared in one manifest. */
 import { z } from "zod";
+import { Energy, Privacy } from "./accounts.ts";
 import {
   ArtefactStatus,
   Conditions,
@@ -31,6 +32,37 @@ const ClassWeights = withRule(
     holds: (weights) => Object.keys(weights).every((key) => new RegExp(CLASS).test(key)),
   },
 );
+
+const DifferentialPrivacy = z
+  .strictObject({
+    noiseMultiplier: z
+      .number()
+      .gt(0)
+      .max(100)
+      .meta({ description: "Standard deviation of the noise, divided by l2NormClip; more noise, more privacy" }),
+    l2NormClip: z
+      .number()
+      .gt(0)
+      .max(1e6)
+      .default(1)
+      .meta({ description: "Norm to which the gradient of each example is clipped" }),
+    delta: z
+      .number()
+      .gt(0)
+      .lt(1)
+      .default(1e-5)
+      .meta({ description: "Probability with which the guarantee may fail; below 1 / number of examples" }),
+    maxEpsilon: z
+      .number()
+      .gt(0)
+      .max(1000)
+      .optional()
+      .meta({ description: "The training ends before it would spend more" }),
+  })
+  .meta({
+    description:
+      "DP-SGD: gradients of single examples are clipped and noise is added, so that the weights tell almost nothing of any one example. Batches are drawn by Poisson sampling; batchSize is the number that is expected. Layers with weights must be dense or conv2d. Reported training losses are not covered, and noise is never repeated: the same seed gives another model",
+  });
 
 /** What a run depends on: a change of any of it makes another artefact. */
 export const trainingShape = {
@@ -65,6 +97,14 @@ export const trainingShape = {
     .max(2147483647)
     .default(0)
     .meta({ description: "Seed of weights, order, split and dropout: the same seed gives the same model" }),
+  privacy: z
+    .strictObject({ differentialPrivacy: DifferentialPrivacy })
+    .optional()
+    .meta({ description: "What the model may tell of its examples" }),
+  workers: z.int().min(2).max(64).optional().meta({
+    description:
+      "Pods that train together, each on its part of every batch (synchronous data parallel); batchSize is that of all together. Unset: one",
+  }),
 };
 
 /** Where a job's artefact goes. */
@@ -130,7 +170,15 @@ const Declared = z
 
 const Checked = [...lossRules, ...updateRules].reduce((schema, rule) => withRule(schema, rule), Declared);
 
-const Spec = withRule(Checked, {
+const TOGETHER = {
+  rule: "!has(self.privacy) || !has(self.workers)",
+  message: "privacy is for a training with one worker; remove workers, or privacy",
+  fieldPath: ".workers",
+  holds: ({ privacy, workers }: { privacy?: object | undefined; workers?: number | undefined }) =>
+    privacy === undefined || workers === undefined,
+};
+
+const Spec = withRule(withRule(Checked, TOGETHER), {
   rule: "self.loss != 'categoricalCrossentropy' || (has(self.preprocessing) && self.preprocessing.exists(step, has(step.oneHot)))",
   message:
     "loss categoricalCrossentropy needs one-hot labels: add {oneHot: {classes: …}} to preprocessing, or use sparseCategoricalCrossentropy",
@@ -190,6 +238,12 @@ const Status = z
       .optional()
       .meta({ description: "Metrics of the last epoch; validation ones begin with val_" }),
     evaluation: metricValues.optional().meta({ description: "Loss and metrics on dataset.test" }),
+    privacy: Privacy.optional(),
+    energy: Energy.optional(),
+    workers: z
+      .strictObject({ total: z.int().min(2), running: z.int().min(0) })
+      .optional()
+      .meta({ description: "Pods that train together" }),
     compiled: z.boolean().optional().meta({
       description: "Whether a training step is one graph of TensorFlow, which is several times faster",
     }),
@@ -218,6 +272,8 @@ export const TrainingJob: Crd = {
     { name: "Accuracy", type: "number", jsonPath: ".status.evaluation.accuracy" },
     { name: "ETA", type: "integer", jsonPath: ".status.etaSeconds", description: "in seconds" },
     { name: "Engine", type: "string", jsonPath: ".status.engine", priority: 1 },
+    { name: "Epsilon", type: "number", jsonPath: ".status.privacy.epsilon", priority: 1 },
+    { name: "kWh", type: "number", jsonPath: ".status.energy.kWh", priority: 1 },
     { name: "Run", type: "string", jsonPath: ".status.run", priority: 1 },
     { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
   ],
@@ -226,5 +282,6 @@ export const TrainingJob: Crd = {
 export type TrainingJobSpec = z.output<typeof Spec>;
 export type TrainingJobStatus = z.output<typeof Status>;
 export type TrainingJob = Resource<"TrainingJob", TrainingJobSpec, TrainingJobStatus>;
+export type DifferentialPrivacy = z.output<typeof DifferentialPrivacy>;
 export type Checkpoint = z.output<typeof Checkpoint>;
 export type JobState = z.output<typeof JobState>;

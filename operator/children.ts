@@ -58,6 +58,7 @@ export class Children {
         // The namespace goes, and all that is in it: nothing is left to do.
         if (error.isNamespaceTerminating) return { notes, stale: false };
         if (error.isAlreadyExists && write.verb === "create") {
+          if (write.unique === true) continue;
           const refusal = await this.#conflict(write.resource, write.object.metadata, owner, signal);
           return { notes, refusal, stale: refusal === undefined };
         }

@@ -14,6 +14,8 @@ export interface PodDefaults {
   readonly architectures?: readonly string[];
   /** Names of Secrets in the pod's namespace, where spec.pod.imagePullSecrets is not set. */
   readonly imagePullSecrets?: readonly string[];
+  /** What jobs reckon their energy with, as `NAME=NUMBER`; what is not said has its default. */
+  readonly energy?: readonly string[];
 }
 
 export const DEFAULT_REQUESTS = { cpu: "100m", memory: "256Mi" } as const;

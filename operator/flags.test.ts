@@ -11,6 +11,7 @@ describe("the operator's flags", () => {
       nodeSelector: {},
       architectures: [],
       imagePullSecrets: [],
+      energy: [],
     });
   });
 
@@ -41,6 +42,7 @@ describe("the operator's flags", () => {
     ["--node-selector=linux", "--node-selector linux is not of the form KEY=VALUE"],
     ["--architecture=x86/64", "--architecture x86/64 is no name; use lower-case letters"],
     ["--image-pull-secret=My_Secret", "--image-pull-secret My_Secret is no name"],
+    ["--energy=pue=0.5", "--energy pue=0.5: give a number from 1 to 5"],
     ["--health-port=70000", "--health-port 70000 is no port; give a number from 0"],
     ["--log-level=loud", "--log-level loud is none of error, warn, info, debug; choose one"],
   ])("refuse %s and say how to put it right", (flag, message) => {

@@ -1,5 +1,6 @@
 /** How the operator is started. */
 import { parseArgs } from "node:util";
+import { energyModel } from "../crds/contract/energy-model.ts";
 import { DEFAULT_REQUESTS, type OperatorConfig } from "./config.ts";
 import type { PortRange } from "./model-deployment/scaling/ports.ts";
 import type { LogLevel } from "./kernel/logger.ts";
@@ -42,6 +43,7 @@ export const USAGE = `Usage: node operator/main.ts --runtime-image IMAGE [option
   --node-selector KEY=VALUE  label of the nodes of pods that do not select by that key; may be repeated
   --architecture NAME        architecture of nodes that pods may run on, such as amd64; may be repeated; default: any
   --image-pull-secret NAME   Secret in the pod's namespace, for pods that do not name one; may be repeated
+  --energy NAME=NUMBER       what jobs reckon energy with: gramsPerKWh, pue, idleWattsPerCpu, busyWattsPerCpu; may be repeated
   --leader-elect             let one of several operators work (MODELWRIGHT_LEADER_ELECT=true)
   --identity NAME            as which the lease is held, such as a pod's name and uid: a process that was started again under
                              it goes on at once, so no two may run with the same; default: a new one for each process
@@ -78,6 +80,7 @@ export function readFlags(args: readonly string[], environment: Readonly<Record<
       nodeSelector: pairs("node-selector", "KEY=VALUE, such as kubernetes.io/os=linux", values["node-selector"]),
       architectures: names("architecture", values.architecture),
       imagePullSecrets: names("image-pull-secret", values["image-pull-secret"]),
+      energy: energy(values.energy),
     },
     namespaces: values.namespace ?? fromEnvironment,
     leaderElect: values["leader-elect"] ?? environment["MODELWRIGHT_LEADER_ELECT"] === "true",
@@ -104,6 +107,7 @@ function parse(args: readonly string[]) {
         "node-selector": { type: "string", multiple: true },
         architecture: { type: "string", multiple: true },
         "image-pull-secret": { type: "string", multiple: true },
+        energy: { type: "string", multiple: true },
         "leader-elect": { type: "boolean" },
         "lease-namespace": { type: "string" },
         identity: { type: "string" },
@@ -158,6 +162,15 @@ function pairs(flag: string, form: string, given: readonly string[] = []): Recor
       return [name, value];
     }),
   );
+}
+
+function energy(given: readonly string[] = []): readonly string[] {
+  try {
+    energyModel(given);
+  } catch (cause) {
+    throw new FlagError(`--energy ${cause instanceof Error ? cause.message : String(cause)}`);
+  }
+  return given;
 }
 
 function names(flag: string, given: readonly string[] = []): readonly string[] {

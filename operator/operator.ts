@@ -180,7 +180,12 @@ export function createOperator(options: OperatorOptions): Operator {
     }
   });
 
-  const runStores = { configMaps: children.configmaps.store, jobs: children.jobs.store, pods: children.pods.store };
+  const runStores = {
+    configMaps: children.configmaps.store,
+    jobs: children.jobs.store,
+    services: children.services.store,
+    pods: children.pods.store,
+  };
   const training = new RunReconciler(trainingJobKind(trainingJobs), {
     ...shared,
     consistency: consistency.training,
@@ -235,7 +240,7 @@ export function createOperator(options: OperatorOptions): Operator {
   for (const handler of [toTraining, toOptimization, toDeployment]) children.configmaps.onChange(handler);
   for (const handler of [toTraining, toOptimization]) children.jobs.onChange(handler);
   children.deployments.onChange(toDeployment);
-  children.services.onChange(toDeployment);
+  for (const handler of [toTraining, toDeployment]) children.services.onChange(handler);
   children.poddisruptionbudgets.onChange(toDeployment);
   children.horizontalpodautoscalers.onChange(toDeployment);
 

@@ -9,9 +9,14 @@ describe("the operator's rights", () => {
     expect(named.filter((name) => name.includes("*"))).toEqual([]);
   });
 
-  it("reach no Secret, no RBAC, no token and no exec", () => {
+  it("make new Secrets, and neither read nor change any", () => {
+    const onSecrets = all.filter(({ resources }) => resources.includes("secrets"));
+    expect(onSecrets.map(({ resources, verbs }) => [resources, verbs])).toEqual([[["secrets"], ["create"]]]);
+  });
+
+  it("reach no RBAC, no token and no exec", () => {
     const resources = all.flatMap(({ resources: names }) => names);
-    expect(resources.filter((name) => /secret|role|token|exec|serviceaccount|nodes/.test(name))).toEqual([]);
+    expect(resources.filter((name) => /role|token|exec|serviceaccount|nodes/.test(name))).toEqual([]);
   });
 
   it("do not reach specs of our own kinds: users write them, and nobody else", () => {

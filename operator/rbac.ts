@@ -9,7 +9,7 @@ export interface Rule {
 const WATCH = ["get", "list", "watch"] as const;
 const CHILD = [...WATCH, "create", "patch", "delete"] as const;
 
-/** In the namespaces that it watches. Nothing on Secrets. */
+/** In the namespaces that it watches. Of Secrets it can make new ones, and read or change none. */
 export const rules: readonly Rule[] = [
   { apiGroups: ["modelwright.dev"], resources: ["trainingjobs", "optimizationjobs", "modeldeployments"], verbs: WATCH },
   {
@@ -24,6 +24,8 @@ export const rules: readonly Rule[] = [
     verbs: ["update"],
   },
   { apiGroups: [""], resources: ["configmaps", "services"], verbs: CHILD },
+  // Keys that the workers of a run share.
+  { apiGroups: [""], resources: ["secrets"], verbs: ["create"] },
   { apiGroups: [""], resources: ["pods"], verbs: [...WATCH, "delete"] },
   // Core events tell why a Job has no pods.
   { apiGroups: [""], resources: ["events"], verbs: ["list"] },

@@ -17,6 +17,8 @@ interface Common {
 export interface Create extends Common {
   readonly verb: "create";
   readonly object: KubernetesObject & Named;
+  /** Its name is known to nobody else: one that exists is ours, and nothing is left to do. */
+  readonly unique?: boolean;
 }
 
 /** Server-side apply of all that the operator wants of this very object. */

@@ -11,6 +11,7 @@ const EXIT_CODES: Record<FailureReason, ExitCode> = {
   OutOfMemory: EXIT.temporary,
   OutputNotWritable: EXIT.temporary,
   Superseded: EXIT.temporary,
+  WorkersMissing: EXIT.temporary,
   GuardMissed: EXIT.guard,
   Terminated: EXIT.terminated,
   InternalError: EXIT.internal,

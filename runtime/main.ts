@@ -1,8 +1,10 @@
 #!/usr/bin/env node
 /** The runtime: one program that trains, optimizes and serves. */
 import { availableParallelism } from "node:os";
+import { type EnergyModel, energyModel } from "../crds/contract/energy-model.ts";
 import { EXIT } from "../crds/contract/exit-code.ts";
 import { ENV, PATHS } from "../crds/contract/names.ts";
+import { WORKER_INDEX_ENV } from "../crds/contract/workers.ts";
 import type { Environment } from "./cli/environment.ts";
 import { fetch } from "./cli/fetch.ts";
 import { job } from "./cli/job.ts";
@@ -18,10 +20,27 @@ function threadsOf(text: string | undefined): number | undefined {
   throw new UsageError(`${ENV.threads} must be a whole number from 1`);
 }
 
+function energyOf(text: string | undefined): EnergyModel {
+  try {
+    return energyModel(text ? text.split(",") : []);
+  } catch (cause) {
+    throw new UsageError(`${ENV.energy}: ${cause instanceof Error ? cause.message : String(cause)}`);
+  }
+}
+
+function workerOf(text: string | undefined): Environment["worker"] {
+  if (text === undefined) return undefined;
+  const index = Number(text);
+  if (text !== "" && Number.isInteger(index) && index >= 0) return { index, keyFile: PATHS.workersKey };
+  throw new UsageError(`${WORKER_INDEX_ENV} must be a whole number from 0`);
+}
+
 function environmentOf(env: NodeJS.ProcessEnv): Environment {
   return {
     volumes: env[ENV.volumes] || PATHS.volumes,
     threads: threadsOf(env[ENV.threads]),
+    energy: energyOf(env[ENV.energy]),
+    worker: workerOf(env[WORKER_INDEX_ENV]),
     out: (line) => console.log(line),
     err: (line) => console.error(line),
     terminal: process.stdout.isTTY,

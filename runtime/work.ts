@@ -1,5 +1,6 @@
 /** What a run is given besides its specification. */
 import type { ArtefactStatus } from "../crds/common.ts";
+import type { EnergyModel } from "../crds/contract/energy-model.ts";
 import type { Compute } from "../crds/contract/run.ts";
 import { type Backend, openBackend } from "./engine/backend.ts";
 import type { Artefact } from "./store/artefact.ts";
@@ -9,6 +10,19 @@ export interface Surroundings {
   volumes: string;
   /** Engine threads; default: the processors that this process may use. */
   threads?: number | undefined;
+  /** What energy is reckoned with. */
+  energy: EnergyModel;
+  /** This process among the workers of a training. */
+  worker?: WorkerPlace | undefined;
+}
+
+export interface WorkerPlace {
+  /** From 0. */
+  index: number;
+  /** File with the secret that the workers share. */
+  keyFile: string;
+  /** Where each worker listens, by its number; default: the pods' names in the cluster. */
+  addresses?: readonly { host: string; port: number }[] | undefined;
 }
 
 /** Opens the engine that the run asks for, and says when it is not the first choice. */

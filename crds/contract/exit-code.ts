@@ -34,6 +34,7 @@ export const FAILURE_REASONS = [
   "OutOfMemory",
   "OutputNotWritable",
   "Superseded",
+  "WorkersMissing",
   "Terminated",
   "InternalError",
 ] as const;

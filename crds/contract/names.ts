@@ -14,7 +14,7 @@ export const LABELS = {
 
 export const MANAGED_BY = "modelwright";
 
-export const PORTS = { http: 8080, grpc: 9000, management: 9090 } as const;
+export const PORTS = { http: 8080, grpc: 9000, management: 9090, workers: 9400 } as const;
 
 /** Where a pod finds things. */
 export const PATHS = {
@@ -24,6 +24,8 @@ export const PATHS = {
   volumes: "/var/lib/modelwright/pvc",
   /** The only writable place besides volumes. */
   scratch: "/tmp",
+  /** The secret that the workers of a run share. */
+  workersKey: "/etc/modelwright/workers/key",
   terminationMessage: "/dev/termination-log",
   /** What to divert to another version: the pod's own annotation, as `TrafficDirective`. */
   traffic: "/etc/modelwright-pod/traffic.json",
@@ -36,6 +38,8 @@ export const ENV = {
   /** Engine threads; from the pod's cpu limit. */
   threads: "MODELWRIGHT_THREADS",
   logLevel: "MODELWRIGHT_LOG_LEVEL",
+  /** What energy is reckoned with: `gramsPerKWh=475,pue=1,…`; what is not said has its default. */
+  energy: "MODELWRIGHT_ENERGY",
 } as const;
 
 /** Kubernetes keeps this much of a termination message. */

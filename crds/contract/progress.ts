@@ -1,5 +1,6 @@
 /** What a pod says of itself: GET /progress on the management port, and at the end its termination message. */
 import { z } from "zod";
+import { Energy, Privacy } from "../accounts.ts";
 import { ArtefactStatus, Digest } from "../common.ts";
 import { Measurement } from "../optimization-job.ts";
 import { JobState } from "../training-job.ts";
@@ -53,6 +54,8 @@ export const TrainingProgress = z.strictObject({
   loss: z.number().optional(),
   metrics: numbers.optional(),
   evaluation: numbers.optional(),
+  privacy: Privacy.optional(),
+  energy: Energy.optional(),
   /** The newest saved state. */
   checkpoint: Position.optional(),
   /** The saved state from which this process continued, and when. */

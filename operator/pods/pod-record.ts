@@ -1,5 +1,6 @@
 /** What the operator keeps of a pod. */
 import type { IPod } from "kubernetes-models/v1/Pod";
+import { WORKER_INDEX_LABEL } from "../../crds/contract/workers.ts";
 import type { Identified, Stored } from "../kernel/meta.ts";
 import { CONTAINER } from "./template.ts";
 
@@ -12,6 +13,8 @@ export interface Ended {
 
 export interface PodRecord extends Identified {
   readonly createdAt: string;
+  /** Number of the worker, from 0, where a run has several. */
+  readonly worker?: number | undefined;
   readonly phase: string;
   /** Such as Evicted. */
   readonly reason?: string | undefined;
@@ -48,6 +51,7 @@ export function podRecord(pod: Stored<IPod>): PodRecord {
   return {
     metadata: present({ name, namespace, uid, resourceVersion, labels, ownerReferences, deletionTimestamp }),
     createdAt: pod.metadata.creationTimestamp ?? "",
+    worker: workerIndex(labels),
     phase: status.phase ?? "Pending",
     reason: status.reason,
     ip: status.podIP,
@@ -64,6 +68,11 @@ export function podRecord(pod: Stored<IPod>): PodRecord {
     endedBefore: ended(container?.lastState?.terminated),
     disrupted: condition("DisruptionTarget")?.status === "True",
   };
+}
+
+function workerIndex(labels: Readonly<Record<string, string>> = {}): number | undefined {
+  const index = labels[WORKER_INDEX_LABEL];
+  return index === undefined ? undefined : Number(index);
 }
 
 function ended(state: Ended | undefined): Ended | undefined {

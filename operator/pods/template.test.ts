@@ -37,6 +37,14 @@ function claimMounts(output: string) {
 const zone = (value: string) => ({ key: "zone", operator: "In", values: [value] });
 
 describe("a generated pod", () => {
+  it("of a job is told what energy is reckoned with, if the installation says it; one that serves is not", () => {
+    const defaults = { requests: {}, energy: ["gramsPerKWh=56", "pue=1.2"] };
+    expect(containerOf({ defaults }).env).toEqual([{ name: "MODELWRIGHT_ENERGY", value: "gramsPerKWh=56,pue=1.2" }]);
+    expect(containerOf().env).toEqual([]);
+    const run = servingRun(modelDeployment(), "digits-1", { uri: "pvc://models/digits" });
+    expect(containerOf({ run, defaults }).env).toEqual([]);
+  });
+
   it("keeps to the restricted Pod Security Standard and has no API token", () => {
     const spec = specOf();
     expect(spec).toMatchObject({

@@ -33,6 +33,8 @@ export interface PodRequest {
   /** What differs between jobs and serving pods. */
   readonly container?: Partial<Container>;
   readonly spec?: Partial<PodSpec>;
+  /** Besides those of every pod. */
+  readonly volumes?: readonly { readonly volume: Volume; readonly mount: VolumeMount }[];
 }
 
 const COMMANDS = { TrainingRun: "train", OptimizationRun: "optimize", ServingRun: "serve" } as const;
@@ -74,7 +76,7 @@ function podSpec(request: PodRequest): PodSpec {
     imagePullSecrets: pod.imagePullSecrets ?? pullSecrets(defaults),
     resourceClaims,
     containers: [container(request)],
-    volumes: volumes(run, configMap),
+    volumes: [...volumes(run, configMap), ...(request.volumes ?? []).map(({ volume }) => volume)],
   });
 }
 
@@ -86,7 +88,7 @@ function container(request: PodRequest): Container {
     name: CONTAINER,
     image,
     args: [COMMANDS[run.kind], "--job", PATHS.job, ...(serves(run) ? ["--traffic", PATHS.traffic] : [])],
-    env: [...threads(resources), ...(pod.env ?? [])],
+    env: [...threads(resources), ...energy(request), ...(pod.env ?? [])],
     resources: {
       limits: { ...amounts(resources.limits), ...gpuLimits(gpu) },
       requests: { ...defaultRequests(request), ...amounts(resources.requests) },
@@ -100,7 +102,7 @@ function container(request: PodRequest): Container {
     },
     // Never the log: it may hold more than the message that the runtime has checked.
     terminationMessagePolicy: "File",
-    volumeMounts: volumeMounts(run),
+    volumeMounts: [...volumeMounts(run), ...(request.volumes ?? []).map(({ mount }) => mount)],
   };
 }
 
@@ -109,6 +111,12 @@ function threads(resources: Resources): NonNullable<Container["env"]> {
   if (resources.limits?.["cpu"] === undefined) return [];
   const resourceFieldRef = { containerName: CONTAINER, resource: "limits.cpu", divisor: "1" };
   return [{ name: ENV.threads, valueFrom: { resourceFieldRef } }];
+}
+
+/** What jobs reckon their energy with, where it is not the default. */
+function energy({ run, defaults }: PodRequest): NonNullable<Container["env"]> {
+  const given = defaults.energy ?? [];
+  return serves(run) || given.length === 0 ? [] : [{ name: ENV.energy, value: given.join(",") }];
 }
 
 function amounts(quantities: Resources["limits"]): Record<string, string> {

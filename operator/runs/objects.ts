@@ -12,6 +12,7 @@ import { Kinds } from "../kinds.ts";
 import { controllerReference, type KubernetesObject } from "../kernel/meta.ts";
 import { CONTAINER, JOB_FILE, podTemplate } from "../pods/template.ts";
 import { RUN_ANNOTATIONS } from "./names.ts";
+import { indexed, workersPod } from "./workers.ts";
 
 export type JobOwner = (TrainingJob | OptimizationJob) & {
   metadata: { name: string; namespace: string; uid: string; generation: number };
@@ -29,12 +30,12 @@ export function attemptOf({ spec }: JobOwner): { attempt: string; template: stri
   };
 }
 
-function labelsOf(owner: JobOwner, run: JobRun): Record<string, string> {
+export function labelsOf(owner: JobOwner, run: JobRun): Record<string, string> {
   const kind = owner.kind === "TrainingJob" ? LABELS.trainingJob : LABELS.optimizationJob;
   return { [LABELS.managedBy]: MANAGED_BY, [kind]: owner.metadata.name, [LABELS.run]: run.job.run };
 }
 
-function metadata(owner: JobOwner, run: JobRun, annotations: Record<string, string>) {
+export function metadataOfRun(owner: JobOwner, run: JobRun, annotations: Record<string, string>) {
   return {
     name: run.job.run,
     namespace: owner.metadata.namespace,
@@ -54,7 +55,7 @@ export function runConfigMap(owner: JobOwner, run: JobRun, attempt: string | und
   return {
     apiVersion: "v1",
     kind: "ConfigMap",
-    metadata: metadata(owner, run, attempt === undefined ? {} : { [RUN_ANNOTATIONS.attempt]: attempt }),
+    metadata: metadataOfRun(owner, run, attempt === undefined ? {} : { [RUN_ANNOTATIONS.attempt]: attempt }),
     immutable: true,
     data: { [JOB_FILE]: jobFile(run) },
   } satisfies IConfigMap;
@@ -74,20 +75,22 @@ const POD_FAILURE_POLICY = {
 
 /**
  * The Job of a run. It has no ttlSecondsAfterFinished: that is added once the result is recorded, so that no
- * result goes with its pod.
+ * result goes with its pod. `workersSecret`: name of the Secret of several workers.
  */
-export function runJob(owner: JobOwner, run: JobRun, config: OperatorConfig) {
+export function runJob(owner: JobOwner, run: JobRun, config: OperatorConfig, workersSecret?: string) {
   const { spec } = owner;
   const { attempt, template } = attemptOf(owner);
+  const workers = workersSecret === undefined ? undefined : workersPod(run, workersSecret);
   return {
     apiVersion: "batch/v1",
     kind: "Job",
-    metadata: metadata(owner, run, { [RUN_ANNOTATIONS.attempt]: attempt, [RUN_ANNOTATIONS.template]: template }),
+    metadata: metadataOfRun(owner, run, { [RUN_ANNOTATIONS.attempt]: attempt, [RUN_ANNOTATIONS.template]: template }),
     spec: {
       suspend: spec.suspend,
       backoffLimit: spec.backoffLimit,
       ...(spec.activeDeadlineSeconds === undefined ? {} : { activeDeadlineSeconds: spec.activeDeadlineSeconds }),
       podFailurePolicy: POD_FAILURE_POLICY,
+      ...indexed(run),
       template: podTemplate({
         run,
         configMap: run.job.run,
@@ -97,7 +100,8 @@ export function runJob(owner: JobOwner, run: JobRun, config: OperatorConfig) {
         resources: spec.resources,
         pod: spec.pod,
         defaults: config,
-        spec: { restartPolicy: "Never" },
+        spec: { restartPolicy: "Never", ...workers?.spec },
+        volumes: workers === undefined ? [] : [workers],
       }),
     },
   } satisfies IJob;

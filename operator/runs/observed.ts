@@ -3,6 +3,7 @@ import type { OptimizationProgress, TrainingProgress } from "../../crds/contract
 import type { JobState, TrainingJobStatus } from "../../crds/training-job.ts";
 import type { jobStatusShape } from "../../crds/training-job.ts";
 import type { OperatorConfig } from "../config.ts";
+import type { Identified } from "../kernel/meta.ts";
 import type { PodRecord } from "../pods/pod-record.ts";
 import type { ConfigMapRecord, JobRecord } from "./job-record.ts";
 import type { JobOwner, JobRun } from "./objects.ts";
@@ -21,6 +22,8 @@ export interface ObservedRun {
   /** Of all runs of the owner. */
   readonly configMaps: readonly ConfigMapRecord[];
   readonly jobs: readonly JobRecord[];
+  /** Headless ones, of runs with several workers. */
+  readonly services: readonly Identified[];
   /** Of the current run's Job. */
   readonly pods: readonly PodRecord[];
   /** Of the Jobs of former runs. */

@@ -1,6 +1,7 @@
 /** What has to be written so that the run that the spec asks for is under way, once. */
 import { Resources } from "../kernel/resource.ts";
 import { identityOf, type Write } from "../writes.ts";
+import type { Identified } from "../kernel/meta.ts";
 import type { ConfigMapRecord, JobRecord } from "./job-record.ts";
 import { RUN_ANNOTATIONS } from "./names.ts";
 import { JOB_FILE } from "../pods/template.ts";
@@ -8,21 +9,25 @@ import { attemptOf, jobFile, runConfigMap, runJob } from "./objects.ts";
 import { currentJob, type ObservedRun, recorded } from "./observed.ts";
 import { unrecorded } from "./results.ts";
 import { isLost } from "./verdict.ts";
+import { workersOf, workersSecret, workersService } from "./workers.ts";
 
 export function planRun(observed: ObservedRun): Write[] {
-  return [...superseded(observed), ...configMap(observed), ...job(observed)];
+  return [...superseded(observed), ...configMap(observed), ...service(observed), ...job(observed)];
 }
 
 /** Jobs and ConfigMaps of former specs. Their artefacts stay, and a result is recorded before its Job goes. */
 function superseded(observed: ObservedRun): Write[] {
-  const { run, jobs, configMaps } = observed;
+  const { run, jobs, configMaps, services } = observed;
   const kept = [run.job.run, unrecorded(observed)?.run];
-  const former = <T extends JobRecord | ConfigMapRecord>(records: readonly T[]) =>
+  const former = <T extends Identified>(records: readonly T[]) =>
     records.filter(({ metadata }) => !kept.includes(metadata.name) && metadata.deletionTimestamp === undefined);
   return [
     ...former(jobs).map((job) => ({ verb: "delete", resource: Resources.Job, metadata: identityOf(job) }) as const),
     ...former(configMaps).map(
       (map) => ({ verb: "delete", resource: Resources.ConfigMap, metadata: identityOf(map) }) as const,
+    ),
+    ...former(services).map(
+      (other) => ({ verb: "delete", resource: Resources.Service, metadata: identityOf(other) }) as const,
     ),
   ];
 }
@@ -56,15 +61,35 @@ function isOutdated(observed: ObservedRun): boolean {
 
 function job(observed: ObservedRun): Write[] {
   const job = currentJob(observed);
-  if (job === undefined) return wantsAttempt(observed) && !isOutdated(observed) ? [create(observed)] : [];
+  if (job === undefined) return wantsAttempt(observed) && !isOutdated(observed) ? create(observed) : [];
   // A new one of this name can only come when it has gone.
   if (job.metadata.deletionTimestamp !== undefined) return [];
   if (mustGo(observed, job)) return [{ verb: "delete", resource: Resources.Job, metadata: identityOf(job) }];
   return adjust(observed, job);
 }
 
-function create({ owner, run, config }: ObservedRun): Write {
-  return { verb: "create", resource: Resources.Job, object: runJob(owner, run, config) };
+/** The Secret of several workers comes first, and is named after a ConfigMap that must be there. */
+function create(observed: ObservedRun): Write[] {
+  const { owner, run, config } = observed;
+  const job = (secret?: string): Write => ({
+    verb: "create",
+    resource: Resources.Job,
+    object: runJob(owner, run, config, secret),
+  });
+  if (workersOf(run) === 1) return [job()];
+  const map = currentMap(observed);
+  if (map === undefined || map.metadata.deletionTimestamp !== undefined) return [];
+  const object = workersSecret(owner, run, map);
+  return [{ verb: "create", resource: Resources.Secret, object, unique: true }, job(object.metadata.name)];
+}
+
+/** By its headless Service the workers of a run find each other. */
+function service(observed: ObservedRun): Write[] {
+  const { owner, run, services } = observed;
+  if (workersOf(run) === 1 || services.some(({ metadata }) => metadata.name === run.job.run)) return [];
+  const job = currentJob(observed);
+  const finished = job === undefined ? !wantsAttempt(observed) : job.complete || job.failure !== undefined;
+  return finished ? [] : [{ verb: "create", resource: Resources.Service, object: workersService(owner, run) }];
 }
 
 /** A recorded result stands, but a failed run is tried again when the user changed what may have made it fail. */

@@ -8,7 +8,7 @@ import type { ConsistencyTracker } from "../kernel/consistency.ts";
 import type { ReconcileContext, ReconcileResult } from "../kernel/controller.ts";
 import type { EventRecorder } from "../kernel/events.ts";
 import type { Informer } from "../kernel/informer.ts";
-import type { KubernetesObject, Stored } from "../kernel/meta.ts";
+import type { Identified, KubernetesObject, Stored } from "../kernel/meta.ts";
 import type { Resource } from "../kernel/resource.ts";
 import type { Store } from "../kernel/store.ts";
 import type { PodRecord } from "../pods/pod-record.ts";
@@ -40,6 +40,8 @@ export interface JobKind<O extends JobOwner & KubernetesObject> {
 export interface RunStores {
   readonly configMaps: Store<ConfigMapRecord>;
   readonly jobs: Store<JobRecord>;
+  /** Headless ones of runs with several workers. */
+  readonly services: Pick<Store<Identified>, "byOwner">;
   readonly pods: Store<PodRecord>;
 }
 
@@ -101,13 +103,17 @@ export class RunReconciler<O extends JobOwner & KubernetesObject> {
       .filter((other) => other !== job)
       .flatMap(({ metadata }) => stores.pods.byOwner(metadata.uid));
     const configMaps = stores.configMaps.byOwner(uid);
-    const base = { owner, run, config, now: clock.now(), configMaps, jobs, pods, formerPods };
+    const services = stores.services.byOwner(uid);
+    const base = { owner, run, config, now: clock.now(), configMaps, jobs, services, pods, formerPods };
     const [report, podRefusal] = await Promise.all([this.#ask(pods, run), this.#podRefusal(base, signal)]);
     return { ...base, report, podRefusal };
   }
 
   async #ask(pods: readonly PodRecord[], run: JobRun): Promise<JobReport | undefined> {
-    const running = pods.find((pod) => pod.running && pod.metadata.deletionTimestamp === undefined);
+    // The first of several workers speaks for all.
+    const running = pods.find(
+      (pod) => pod.running && (pod.worker ?? 0) === 0 && pod.metadata.deletionTimestamp === undefined,
+    );
     if (running === undefined) return undefined;
     const report = await this.#options.reports.of(running);
     return report === undefined || report.kind === "ServingProgress" || report.run !== run.job.run ? undefined : report;

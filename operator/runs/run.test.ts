@@ -28,6 +28,8 @@ interface World {
   /** The spec that the ConfigMap was last used with; undefined: there is none. */
   map?: Spec;
   pods?: PodRecord[];
+  /** Names of Services. */
+  services?: string[];
   report?: JobReport;
 }
 
@@ -52,7 +54,17 @@ const formerData = {
 
 /** What decisions see. The Job and the ConfigMap are those of the spec `of` and `map`. */
 function observe(world: World): ObservedRun {
-  const { spec = {}, status, job, formerJob = false, formerPods = [], map, pods = [], report } = world;
+  const {
+    spec = {},
+    status,
+    job,
+    formerJob = false,
+    formerPods = [],
+    map,
+    pods = [],
+    services: names = [],
+    report,
+  } = world;
   const owner = trainingJob(spec, status);
   const { deleting = false, of = spec, ...rest } = job ?? {};
   const record = (name: string): JobRecord => {
@@ -67,7 +79,19 @@ function observe(world: World): ObservedRun {
     ...(job === undefined ? [] : [record(NAME)]),
     ...(formerJob ? [{ ...record(FORMER), complete: formerPods.length > 0 }] : []),
   ];
-  return { owner, run: trainingRun(owner), config: CONFIG, now: NOW, configMaps, jobs, pods, formerPods, report };
+  const services = names.map((name) => metadata(name, {}));
+  return {
+    owner,
+    run: trainingRun(owner),
+    config: CONFIG,
+    now: NOW,
+    configMaps,
+    jobs,
+    services,
+    pods,
+    formerPods,
+    report,
+  };
 }
 
 /** The writes, as `verb plural`. */

@@ -7,6 +7,7 @@ import { type Failure, failureNote, type Note, type ObservedFailure, type Reason
 import { present } from "../pods/pod-record.ts";
 import { currentJob, type JobReport, type ObservedRun, recorded, type RunStatus } from "./observed.ts";
 import { unrecorded } from "./results.ts";
+import { workersStatus } from "./workers.ts";
 import { type Verdict, verdict } from "./verdict.ts";
 
 export interface RunOutcome {
@@ -15,6 +16,8 @@ export interface RunOutcome {
   readonly report: JobReport | undefined;
   /** The former status is of another run: its numbers go. */
   readonly fresh: boolean;
+  /** Of a training with several. */
+  readonly workers?: { readonly total: number; readonly running: number } | undefined;
   readonly notes: readonly Note[];
 }
 
@@ -56,7 +59,8 @@ export function runStatus(observed: ObservedRun, refusal: Refusal | undefined): 
       found.phase === "Succeeded" ? found.report?.artefact : (unrecorded(observed)?.artefact ?? before.artefact),
     lastFailure: lastFailure(observed, before, fresh, found),
   });
-  return { status, report: found.report, fresh, notes: notes(before, status, found, fresh) };
+  const workers = workersStatus(observed);
+  return { status, report: found.report, fresh, workers, notes: notes(before, status, found, fresh) };
 }
 
 /** A recorded result outlives its Job and its pods; only another attempt replaces it. */

@@ -109,10 +109,13 @@ function failed(
   return { ...common, failure: { ...last.failure, message } };
 }
 
+/** Several workers begin when all are there: one that waits decides. */
+const waits = (pod: PodRecord): number => (pod.running ? 0 : 1);
+
 function active(observed: ObservedRun): Omit<Verdict, "restarts"> {
   const pod = observed.pods
     .filter((candidate) => candidate.ended === undefined && candidate.phase !== "Failed")
-    .toSorted((a, b) => (a.createdAt < b.createdAt ? 1 : -1))[0];
+    .toSorted((a, b) => waits(b) - waits(a) || (a.createdAt < b.createdAt ? 1 : -1))[0];
   const last = lastTry(observed)?.failure;
   if (pod === undefined) {
     // The Job learns of its end in a moment.

@@ -30,6 +30,8 @@ type Details = Pick<
   | "loss"
   | "metrics"
   | "evaluation"
+  | "privacy"
+  | "energy"
   | "checkpoint"
   | "resumed"
   | "compiled"
@@ -49,6 +51,9 @@ export function trainingStatus(job: TrainingJob, run: TrainingRun, outcome: RunO
     loss: said.loss ?? before.loss,
     metrics: bounded(said.metrics ?? before.metrics),
     evaluation: bounded(said.evaluation ?? before.evaluation),
+    privacy: said.privacy ?? before.privacy,
+    energy: said.energy ?? before.energy,
+    workers: outcome.workers,
     compiled: said.compiled ?? before.compiled,
     // A pod that compiles what the one before could not has no reason to tell.
     notCompiled: said.compiled === true ? undefined : (said.notCompiled ?? before.notCompiled),

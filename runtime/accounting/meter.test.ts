@@ -12,8 +12,8 @@ it("counts wall and processor time of this process", () => {
   let now = 0;
   const meter = startMeter({ cpus: 2, gpu: false, clock: () => now });
   now = 1500;
-  const { seconds, cpus, cpuSeconds, gpuJoules } = meter.read();
-  expect({ seconds, cpus, gpuJoules }).toEqual({ seconds: 1.5, cpus: 2, gpuJoules: undefined });
+  const { allottedCpuSeconds, cpuSeconds, gpuJoules } = meter.read();
+  expect({ allottedCpuSeconds, gpuJoules }).toEqual({ allottedCpuSeconds: 3, gpuJoules: undefined });
   expect(cpuSeconds).toBeGreaterThanOrEqual(0);
   meter.stop();
 });

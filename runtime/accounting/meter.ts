@@ -61,7 +61,10 @@ export function startMeter(options: MeterOptions): Meter {
   return {
     read: () => {
       const { user, system } = process.cpuUsage(cpu);
-      const consumption = { seconds: (clock() - start) / 1000, cpus, cpuSeconds: (user + system) / 1e6 };
+      const consumption = {
+        allottedCpuSeconds: (cpus * (clock() - start)) / 1000,
+        cpuSeconds: (user + system) / 1e6,
+      };
       const gpuJoules = gpus?.power.joules;
       return gpuJoules === undefined ? consumption : { ...consumption, gpuJoules };
     },

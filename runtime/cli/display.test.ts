@@ -1,3 +1,4 @@
+import { energyModel } from "../../crds/contract/energy-model.ts";
 import type { OptimizationProgress, TrainingProgress } from "../../crds/contract/progress.ts";
 import { display, resultLines } from "./display.ts";
 
@@ -20,6 +21,8 @@ function shown(terminal: boolean) {
   const environment = {
     volumes: "",
     threads: 1,
+    energy: energyModel([]),
+    worker: undefined,
     terminal,
     out: (line: string) => lines.push(line),
     err: () => undefined,
@@ -77,4 +80,13 @@ it("says at the end what was measured, and that slower is slower", () => {
   expect(text).toMatch(/bytes +400 +100 +4 x smaller/);
   expect(text).toMatch(/latency p50 in ms +1 +2 +0.5 x as fast/);
   expect(text).toMatch(/missed: minSpeedup 1/);
+});
+
+it("says at the end what the model took and what it gives away", () => {
+  const energy = { kWh: 0.001234, gCO2e: 0.5862, source: "CpuModel", gramsPerKWh: 475, pue: 1 } as const;
+  const privacy = { epsilon: 1.5, delta: 1e-5 };
+  expect(resultLines({ ...training, energy, privacy })).toEqual([
+    "  private: epsilon 1.5  delta 0.00001",
+    "  energy: 0.001234 kWh, 0.5862 g CO2e, by a model of the processors",
+  ]);
 });

@@ -67,6 +67,18 @@ function comparisonLines({
   ];
 }
 
+/** What the model took, and what it gives away. */
+function accountLines({ energy, privacy }: TrainingProgress): string[] {
+  const lines: string[] = [];
+  if (privacy !== undefined)
+    lines.push(`  private: ${pairs({ epsilon: privacy.epsilon, delta: privacy.delta }).join("  ")}`);
+  if (energy !== undefined) {
+    const how = energy.source === "GpuCounters" ? "by the GPUs' counters" : "by a model of the processors";
+    lines.push(`  energy: ${show(energy.kWh)} kWh, ${show(energy.gCO2e)} g CO2e, ${how}`);
+  }
+  return lines;
+}
+
 /** What is said at the end. */
 export function resultLines(progress: Progress): string[] {
   if (progress.kind === "ServingProgress") return [];
@@ -75,6 +87,7 @@ export function resultLines(progress: Progress): string[] {
   if (progress.kind === "TrainingProgress" && progress.evaluation !== undefined) {
     lines.push(`  on test data: ${pairs(progress.evaluation).join("  ")}`);
   }
+  if (progress.kind === "TrainingProgress") lines.push(...accountLines(progress));
   if (artefact !== undefined) {
     const how = adopted === true ? "adopted, nothing was computed" : "written";
     lines.push(`  ${artefact.uri} ${how}`, `  ${artefact.digest}, ${artefact.bytes} bytes`);

@@ -16,6 +16,8 @@ import { modelOf } from "./model-source.ts";
 import { type Supervised, initialProgress, supervise, unknownRun } from "./supervise.ts";
 import { writeTerminationMessage } from "./termination-message.ts";
 import { UsageError } from "./usage.ts";
+import { workerPlace } from "./worker-place.ts";
+import type { WorkerPlace } from "../work.ts";
 
 export type JobCommand = "train" | "optimize";
 
@@ -83,11 +85,13 @@ interface Options {
   volumes: string;
   managementPort: number | undefined;
   messageFile: string | undefined;
+  worker: WorkerPlace | undefined;
 }
 
 async function compute(run: JobRun, environment: Environment, options: Options): Promise<number> {
   const shown = display(environment);
-  const surroundings = { volumes: options.volumes, threads: environment.threads };
+  const { threads, energy } = environment;
+  const surroundings = { volumes: options.volumes, threads, energy, worker: options.worker };
   const supervised = supervise(run, surroundings, (progress) => shown.show(progress));
   // As process 1 of a container, a program that does not listen is not ended by these signals.
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, supervised.terminate);
@@ -125,6 +129,9 @@ export async function job(command: JobCommand, argv: string[], environment: Envi
       volumes: { type: "string", default: environment.volumes },
       "management-port": { type: "string" },
       "termination-message": { type: "string" },
+      worker: { type: "string" },
+      "worker-address": { type: "string", multiple: true },
+      "workers-key": { type: "string" },
     },
   });
   const { job: jobFile, file: files, volumes } = values;
@@ -134,6 +141,7 @@ export async function job(command: JobCommand, argv: string[], environment: Envi
     volumes,
     managementPort: port(values["management-port"], jobFile !== undefined),
     messageFile: values["termination-message"],
+    worker: workerPlace(values) ?? environment.worker,
   };
   const run =
     jobFile === undefined

@@ -14,6 +14,8 @@ export const USAGE = `modelwright: trains, optimizes and serves TensorFlow model
       --volumes DIR               pvc://CLAIM/PATH is DIR/CLAIM/PATH
       --management-port PORT      answers /progress, /metrics, /livez and /readyz there
       --termination-message FILE  writes the result there as JSON
+      train --worker NUMBER --workers-key FILE --worker-address HOST:PORT --worker-address …
+                                  one of spec.workers, from 0; FILE holds a secret that they share
   modelwright train | optimize --job job.json   what a pod does
   modelwright serve …          serves models; modelwright serve --help says more
   modelwright validate -f x.yaml                what admission would say, offline

@@ -35,6 +35,30 @@ export function* batchesOf(examples: Examples, size: number, order?: Uint32Array
   }
 }
 
+/** The examples with these numbers. */
+export function batchOf(examples: Examples, indices: Uint32Array): Batch {
+  return gather(examples, indices.length, (position) => indices[position] ?? 0);
+}
+
+/** The examples from `start` to before `end`, which share the batch's memory. */
+export function partOfBatch(
+  { features, labels, weights, exampleShape, count }: Batch,
+  start: number,
+  end: number,
+): Batch {
+  const rows = (values: Float32Array) => {
+    const width = values.length / count;
+    return values.subarray(start * width, end * width);
+  };
+  return {
+    features: rows(features),
+    labels: rows(labels),
+    exampleShape,
+    count: end - start,
+    ...(weights === undefined ? {} : { weights: rows(weights) }),
+  };
+}
+
 /** Number of batches. */
 export function batchCount(examples: Examples, size: number): number {
   return Math.ceil(examples.count / size);

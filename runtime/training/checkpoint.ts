@@ -2,6 +2,7 @@
 import { cpus } from "node:os";
 import { z } from "zod";
 import type { Checkpoint as Policy } from "../../crds/training-job.ts";
+import { Consumption } from "../accounting/energy.ts";
 import { Failure, systemCode } from "../failure.ts";
 import type { CheckpointStore, StoredCheckpoint } from "../store/checkpoint-store.ts";
 import { Position } from "./position.ts";
@@ -14,6 +15,8 @@ const Header = z.strictObject({
   savedAt: z.iso.datetime(),
   /** Programs and machine: others may round in another way. */
   computedBy: z.record(z.string(), z.string()),
+  /** What the run's processes have used so far. */
+  consumption: Consumption.optional(),
 });
 
 type Header = z.output<typeof Header>;
@@ -23,6 +26,8 @@ export interface Saved {
   position: Position;
   /** RFC 3339. */
   savedAt: string;
+  /** What the run's processes had used. */
+  consumption?: Consumption | undefined;
 }
 
 /** What a training depends on besides its position. */
@@ -41,6 +46,8 @@ export interface CheckpointOptions {
   software: Record<string, string>;
   /** What is saved. */
   memory: Memory;
+  /** What the run's processes have used so far. */
+  consumption?: (() => Consumption) | undefined;
   now: () => Date;
   onSaved: (saved: Saved) => void;
   warn: (message: string) => void;
@@ -92,11 +99,18 @@ export class Checkpoints {
 
   /** Saves where the training is now. A volume that cannot take it is no reason to end the training. */
   async save(): Promise<void> {
-    const { store, policy, specHash, dataset, memory, now, onSaved, warn } = this.#options;
+    const { store, policy, specHash, dataset, memory, consumption, now, onSaved, warn } = this.#options;
     const position = this.#at;
     if (position === undefined || samePlace(this.#saved, position)) return;
     const savedAt = now().toISOString();
-    const header: Header = { specHash, dataset, position, savedAt, computedBy: this.#computedBy };
+    const header: Header = {
+      specHash,
+      dataset,
+      position,
+      savedAt,
+      computedBy: this.#computedBy,
+      consumption: consumption?.(),
+    };
     try {
       await store.save(position.step, header, memory.read(), policy.keep);
     } catch (error) {
@@ -122,7 +136,7 @@ export class Checkpoints {
     if (others.length > 0) {
       warn(`The saved state was computed elsewhere (${others.join("; ")}); the model may differ in its last digits`);
     }
-    return { position: header.position, savedAt: header.savedAt };
+    return { position: header.position, savedAt: header.savedAt, consumption: header.consumption };
   }
 }
 

@@ -7,10 +7,11 @@ import type { Dataset } from "../data/dataset.ts";
 import { Random } from "../data/random.ts";
 import { type Tf, openBackend } from "../engine/backend.ts";
 import { registerLayers } from "../formats/layers/register.ts";
-import { type CompiledStepOptions, compileStep } from "./compiled-step.ts";
+import { compileStep } from "./compiled-step.ts";
+import type { CompiledStepOptions } from "./compiled-training.ts";
 import type { Objective } from "./objective.ts";
 import { opByOpStep } from "./op-by-op-step.ts";
-import type { TrainStep } from "./train-step.ts";
+import type { LocalStep, TrainStep } from "./train-step.ts";
 
 let tf: Tf;
 
@@ -59,7 +60,7 @@ async function bothWays(options: CompiledStepOptions, count: number, size = 4): 
   const interpreted = opByOpStep(tf, options);
   const { step: compiled, notCompiled } = await compileStep(tf, options);
   if (compiled === undefined) throw new Error(JSON.stringify(notCompiled));
-  const run = (step: TrainStep) => {
+  const run = (step: LocalStep) => {
     const batches = [...batchesOf(options.examples, size)];
     const values = Array.from({ length: count }, (_, index) => {
       const batch = batches[index % batches.length];

@@ -1,5 +1,5 @@
 /** The steps of an epoch, one at a time or, where the step can, several in one call. */
-import { batchCount, batchesOf } from "../data/batches.ts";
+import { type Batch, batchCount, batchesOf } from "../data/batches.ts";
 import type { Examples } from "../data/dataset.ts";
 import type { Position } from "./position.ts";
 import type { BatchValues, SeveralSteps, TrainStep } from "./train-step.ts";
@@ -10,6 +10,10 @@ export interface EpochOptions {
   batchSize: number;
   /** Must the loop stand still here? Steps of one call do not pass such a place. */
   stopsAt?: ((position: Position) => boolean) | undefined;
+  /** Batches of an epoch from one on, for a step that takes one at a time; default: all examples in the order given. */
+  batches?: ((first: number) => Iterable<Batch>) | undefined;
+  /** The training ends after so many steps of all epochs; default: as many as the epochs have. */
+  mostSteps?: number | undefined;
 }
 
 /** What one step reported, of how many examples. */
@@ -19,16 +23,22 @@ export interface Stepped {
 }
 
 /** Does the steps of the epoch that `position` is in, in this order of examples. Yields those of each call. */
-export function* epochSteps(options: EpochOptions, order: Uint32Array, position: Position): Generator<Stepped[]> {
-  const { step, train, batchSize } = options;
+export async function* epochSteps(
+  options: EpochOptions,
+  order: Uint32Array,
+  position: Position,
+): AsyncGenerator<Stepped[]> {
+  const { step, train, batchSize, mostSteps = Infinity } = options;
   const { rateFactor } = position.callbacks;
-  if (step.several !== undefined) {
+  if (step.several !== undefined && options.batches === undefined) {
     yield* inCalls(options, step.several, order, position);
     return;
   }
+  const { batches = (first) => batchesOf(train, batchSize, order, first) } = options;
   let number = position.step;
-  for (const batch of batchesOf(train, batchSize, order, position.batch)) {
-    yield [{ values: step.run(batch, number, rateFactor), count: batch.count }];
+  for (const batch of batches(position.batch)) {
+    if (number >= mostSteps) return;
+    yield [{ values: await step.run(batch, number, rateFactor), count: batch.count }];
     number += 1;
   }
 }

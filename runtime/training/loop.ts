@@ -55,6 +55,8 @@ export interface LoopOptions extends EpochOptions {
   from?: Position | undefined;
   /** After each step and each epoch; the next waits for it, and what it throws ends the loop. */
   onPosition?: ((position: Position) => Promise<void>) | undefined;
+  /** Several workers decide by what one of them has found out; default: each by itself. */
+  share?: (<T>(make: () => Promise<T>) => Promise<T>) | undefined;
   /** Ends validation. */
   signal?: AbortSignal | undefined;
 }
@@ -115,6 +117,7 @@ const finite = (values: Record<string, number>) =>
 export async function trainLoop(tf: Tf, options: LoopOptions): Promise<LoopState> {
   const { step, train, epochs, seed, callbacks = DEFAULTS, from = START, onState, onPosition } = options;
   const { clock, now = clock, best = new BestWeights(tf, options.model) } = options;
+  const { mostSteps = Infinity, share = (make) => make() } = options;
   const restores = callbacks.earlyStopping?.restoreBestWeights === true;
   const stateAt = stateTeller(options);
   let position = from;
@@ -135,8 +138,9 @@ export async function trainLoop(tf: Tf, options: LoopOptions): Promise<LoopState
     const learningRate = step.learningRate(position.step - 1);
     step.publish();
     try {
-      const values = finite({ ...reported(options, means), ...(await validationMetrics(tf, options)) });
-      const after = afterEpoch(callbacks, position.callbacks, { epoch, values }, learningRate);
+      const values = finite({ ...reported(options, means), ...(await share(() => validationMetrics(tf, options))) });
+      const decided = afterEpoch(callbacks, position.callbacks, { epoch, values }, learningRate);
+      const after = position.step >= mostSteps && epoch < epochs ? { ...decided, stopped: epoch } : decided;
       if (restores && after.stopping.bestEpoch === epoch) best.take();
       const entry = { epoch, step: position.step, learningRate: learningRate * rateFactor, values, time: now() };
       const history = remember(position.history, entry, HISTORY);
@@ -150,9 +154,9 @@ export async function trainLoop(tf: Tf, options: LoopOptions): Promise<LoopState
     const { epoch } = position;
     const averages = new Averages(position.running);
     const order = new Random(seed, "order", epoch).permutation(train.count);
-    for (const done of epochSteps(options, order, position)) {
+    for await (const done of epochSteps(options, order, position)) {
       for (const [index, { values, count }] of done.entries()) {
-        if (callbacks.terminateOnNaN) checkFinite(values, epoch, position.step + index);
+        if (callbacks.terminateOnNaN && count > 0) checkFinite(values, epoch, position.step + index);
         averages.add(allFinite(values) ? values : {}, count);
       }
       const { batch, step: number } = position;

@@ -9,7 +9,7 @@ import { statisticValues } from "./metrics.ts";
 import { type Objective, outputOf, targetsOf } from "./objective.ts";
 import { type Gradient, type Optimizer, optimizerOf } from "./optimizer.ts";
 import { penaltyOf } from "./penalty.ts";
-import type { BatchValues, TrainStep } from "./train-step.ts";
+import type { BatchValues, LocalStep, TrainStep } from "./train-step.ts";
 
 export interface StepOptions extends Update {
   model: LayersModel;
@@ -23,11 +23,11 @@ function variablesOf(model: LayersModel): Variable[] {
 }
 
 /** The values of variables, as copies. */
-function valuesOf(variables: readonly Variable[]): Float32Array[] {
+export function valuesOf(variables: readonly Variable[]): Float32Array[] {
   return variables.map((variable) => Float32Array.from(variable.dataSync()));
 }
 
-function setValues(tf: Tf, variables: readonly Variable[], values: readonly Float32Array[]): void {
+export function setValues(tf: Tf, variables: readonly Variable[], values: readonly Float32Array[]): void {
   const fits = (variable: Variable, index: number) => variable.size === values[index]?.length;
   if (values.length !== variables.length || !variables.every(fits)) throw new RangeError("it is of another model");
   for (const [index, variable] of variables.entries()) {
@@ -52,14 +52,22 @@ function swapping(tf: Tf, variables: readonly Variable[], optimizer: Optimizer) 
   };
 }
 
-/** The gradients and values of one batch; to be called within tf.tidy. */
-function compute(
+export interface Computed {
+  gradients: Gradient[];
+  values: BatchValues;
+}
+
+/** Gradients and values of one batch; to be called within tf.tidy. */
+export type GradientSource = (variables: Variable[], batch: Batch, step: number) => Computed;
+
+/** Gradients of the mean loss. */
+function ofMeanLoss(
   tf: Tf,
   { model, objective, seed }: StepOptions,
   variables: Variable[],
   batch: Batch,
   step: number,
-): { gradients: Gradient[]; values: BatchValues } {
+): Computed {
   const loss = lossFunction(objective.loss, objective.lossOptions);
   const features = tf.tensor(batch.features, [batch.count, ...batch.exampleShape]);
   const weights = batch.weights === undefined ? undefined : tf.tensor1d(batch.weights);
@@ -87,22 +95,41 @@ function gradientOf(variable: Variable, gradients: Record<string, Tensor>): Grad
   return gradient === undefined ? [] : [{ variable, gradient }];
 }
 
-export function opByOpStep(tf: Tf, options: StepOptions): TrainStep {
+/** What a step is made of. */
+export interface OpByOp extends Omit<TrainStep, "run" | "several"> {
+  /** To be called within tf.tidy. */
+  compute: (batch: Batch, step: number) => Computed;
+  /** Changes the weights. */
+  apply: (gradients: readonly Gradient[], step: number, rateFactor?: number) => void;
+}
+
+export function opByOp(tf: Tf, options: StepOptions, gradientsOf?: GradientSource): OpByOp {
   const { model } = options;
+  const source: GradientSource = gradientsOf ?? ((...of) => ofMeanLoss(tf, options, ...of));
   const variables = variablesOf(model);
   const optimizer = optimizerOf(tf, options);
   const state = () => [...model.weights.map((weight) => weight.read() as Variable), ...optimizer.memory(variables)];
   return {
-    run: (batch, step, rateFactor) =>
-      tf.tidy(() => {
-        const { gradients, values } = compute(tf, options, variables, batch, step);
-        optimizer.apply(gradients, step, rateFactor);
-        return values;
-      }),
+    compute: (batch, step) => source(variables, batch, step),
+    apply: (gradients, step, rateFactor) => optimizer.apply(gradients, step, rateFactor),
     learningRate: (step) => optimizer.learningRate(step),
     ...swapping(tf, variables, optimizer),
     read: () => valuesOf(state()),
     write: (values) => setValues(tf, state(), values),
     dispose: () => optimizer.dispose(),
+  };
+}
+
+/** `gradientsOf`: default, those of the mean loss. */
+export function opByOpStep(tf: Tf, options: StepOptions, gradientsOf?: GradientSource): LocalStep {
+  const { compute, apply, ...rest } = opByOp(tf, options, gradientsOf);
+  return {
+    ...rest,
+    run: (batch, step, rateFactor) =>
+      tf.tidy(() => {
+        const { gradients, values } = compute(batch, step);
+        apply(gradients, step, rateFactor);
+        return values;
+      }),
   };
 }

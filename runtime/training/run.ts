@@ -1,9 +1,12 @@
 /** A training from its specification to its artefact. */
-import type { LayersModel } from "@tensorflow/tfjs";
+import type { Energy, Privacy } from "../../crds/accounts.ts";
 import type { TrainingProgress } from "../../crds/contract/progress.ts";
 import type { TrainingRun } from "../../crds/contract/run.ts";
+import { workerAddresses } from "../../crds/contract/workers.ts";
+import { type Consumption, energyOf } from "../accounting/energy.ts";
+import { startMeter } from "../accounting/meter.ts";
+import type { Group } from "../distributed/group.ts";
 import type { Backend, Tf } from "../engine/backend.ts";
-import { runsGraphs } from "../engine/session.ts";
 import { signatureOf } from "../formats/signature.ts";
 import { saveLayersModel } from "../formats/tfjs-layers.ts";
 import { Failure, systemCode } from "../failure.ts";
@@ -15,31 +18,26 @@ import { CheckpointStore, removeCheckpoints } from "../store/checkpoint-store.ts
 import { Fence } from "../store/fence.ts";
 import { resolveUri } from "../store/uri.ts";
 import { type Surroundings, artefactStatus, openEngine, softwareOf } from "../work.ts";
-import { BestWeights, together } from "./best-weights.ts";
+import { BestWeights } from "./best-weights.ts";
 import { monitors } from "./callbacks.ts";
-import { Checkpoints, type Memory, type Saved, isDue } from "./checkpoint.ts";
-import { compileStep } from "./compiled-step.ts";
-import { type Datasets, loadDatasets } from "./datasets.ts";
+import { loadDatasets } from "./datasets.ts";
 import { evaluate } from "./evaluate.ts";
+import { type Prepared, fit } from "./fit.ts";
 import { buildModel, checkModel, objectiveOf } from "./layers.ts";
-import { type LoopState, trainLoop } from "./loop.ts";
-import { type Objective, checkLabels, withClassWeights } from "./objective.ts";
-import type { Position } from "./position.ts";
-import { opByOpStep } from "./op-by-op-step.ts";
-import type { TrainStep } from "./train-step.ts";
+import { checkLabels, withClassWeights } from "./objective.ts";
+import { type Seat, together } from "./team.ts";
 
-interface Trained {
-  model: LayersModel;
-  objective: Objective;
-  datasets: Datasets;
+interface Trained extends Prepared {
   /** Loss and metrics on the test data. */
-  evaluation?: Record<string, number>;
+  evaluation?: Record<string, number> | undefined;
+  privacy?: Privacy | undefined;
+  energy: Energy;
 }
 
 type Report = Reporter<TrainingProgress>;
 
 /** The model as it begins, and the data. */
-async function prepare(tf: Tf, run: TrainingRun, volumes: string): Promise<Trained> {
+async function prepare(tf: Tf, run: TrainingRun, volumes: string): Promise<Prepared> {
   const { dataset, seed } = run.training;
   const objective = objectiveOf(run.training);
   const datasets = await loadDatasets(dataset, volumes, seed);
@@ -63,121 +61,8 @@ function checkMonitors({ callbacks, metrics }: TrainingRun["training"], validate
   }
 }
 
-/** The moment of a position, for progress. */
-const momentOf = ({ epoch, step }: Position, time: string) => ({ epoch, step, time });
-
-function resumedAt({ position, savedAt }: Saved) {
-  const resumed = momentOf(position, new Date().toISOString());
-  return { resumed, checkpoint: momentOf(position, savedAt) };
-}
-
-function checkpointsOf(
-  run: TrainingRun,
-  software: Record<string, string>,
-  { store, memory, datasets }: { store: CheckpointStore; memory: Memory; datasets: Datasets },
-  report: Report,
-): Checkpoints {
-  return new Checkpoints({
-    store,
-    policy: run.checkpoint,
-    specHash: run.job.specHash,
-    dataset: datasets.digest,
-    software,
-    memory,
-    now: () => new Date(),
-    onSaved: ({ position, savedAt }) => report.update({ checkpoint: momentOf(position, savedAt) }),
-    warn: (message) => console.warn(message),
-  });
-}
-
-function onState(report: Report): (state: LoopState) => void {
-  return ({ epoch, step, steps, loss, metrics, etaSeconds }) => {
-    const progressPercent = Math.min(99, Math.floor((100 * step) / steps));
-    const change = { epoch, step, loss, metrics, progressPercent, etaSeconds: Math.ceil(etaSeconds) };
-    report.update(change, epoch !== report.current().epoch);
-  };
-}
-
-/** What the last bits of a result depend on: a compiled step rounds in another way than an interpreted one. */
-const softwareWith = (backend: Backend, notCompiled: string | undefined) => ({
-  ...softwareOf(backend),
-  step: notCompiled === undefined ? "compiled" : "interpreted",
-});
-
-/** A compiled step where the engine and the model allow it, else one that goes operation by operation, and why. */
-async function stepOf(
-  tf: Tf,
-  run: TrainingRun,
-  { model, objective, datasets }: Trained,
-): Promise<{ step: TrainStep; notCompiled?: string }> {
-  const options = { ...run.training, model, objective };
-  const interpreted = (notCompiled: string) => ({ step: opByOpStep(tf, options), notCompiled });
-  if (!runsGraphs(tf)) return interpreted("only the TensorFlow engine runs compiled steps");
-  const { step, notCompiled } = await compileStep(tf, { ...options, examples: datasets.train });
-  if (step !== undefined) return { step };
-  const { layer, className, reason } = notCompiled;
-  return interpreted(`layer ${layer} (${className}): ${reason}`.slice(0, 512));
-}
-
-/** Trains and evaluates, from where a former process stopped. When it is interrupted it saves where it stands. */
-async function fit(
-  backend: Backend,
-  run: TrainingRun,
-  prepared: Trained,
-  { store, signal, report }: { store: CheckpointStore; signal: AbortSignal; report: Report },
-): Promise<Trained> {
-  const { tf } = backend;
-  const { model, objective, datasets } = prepared;
-  const { epochs, batchSize, seed, callbacks } = run.training;
-  const { train, validation, test } = datasets;
-  const { step, notCompiled } = await stepOf(tf, run, prepared);
-  report.update({ compiled: notCompiled === undefined, ...(notCompiled === undefined ? {} : { notCompiled }) });
-  const best = new BestWeights(tf, model);
-  const checkpoints = checkpointsOf(
-    run,
-    softwareWith(backend, notCompiled),
-    { store, memory: together(step, best), datasets },
-    report,
-  );
-  const saved = await checkpoints.resume();
-  const from = saved?.position;
-  report.update({ state: "Training", ...(saved === undefined ? {} : resumedAt(saved)) }, saved === undefined);
-  try {
-    await trainLoop(tf, {
-      model,
-      objective,
-      step,
-      train,
-      validation,
-      epochs,
-      batchSize,
-      seed,
-      callbacks,
-      best,
-      from,
-      signal,
-      stopsAt: (position) => isDue(position, run.checkpoint),
-      clock: () => performance.now(),
-      now: () => Date.now(),
-      onState: onState(report),
-      onPosition: async (position) => {
-        await checkpoints.passed(position);
-        signal.throwIfAborted();
-      },
-    });
-    report.update({ state: "Evaluating" });
-    if (test === undefined) return prepared;
-    return { ...prepared, evaluation: await evaluate(tf, model, objective, test, signal) };
-  } catch (error) {
-    if (error === signal.reason) await checkpoints.save();
-    throw error;
-  } finally {
-    step.dispose();
-  }
-}
-
 function describe(run: TrainingRun, backend: Backend, trained: Trained) {
-  const { model, objective, datasets, evaluation } = trained;
+  const { model, objective, datasets, evaluation, privacy, energy } = trained;
   const { kind, namespace, name, uid, run: id, specHash } = run.job;
   const { licence } = run.output;
   const description: ArtefactDescription = {
@@ -196,13 +81,15 @@ function describe(run: TrainingRun, backend: Backend, trained: Trained) {
       software: softwareOf(backend),
     },
     ...(licence === undefined ? {} : { licence }),
+    ...(privacy === undefined ? {} : { privacy }),
+    energy,
     createdAt: new Date().toISOString(),
   };
   return description;
 }
 
 function finished(run: TrainingRun, artefact: Artefact, report: Report): TrainingProgress {
-  const evaluation = artefact.manifest?.evaluation;
+  const { evaluation, privacy, energy } = artefact.manifest ?? {};
   report.update({
     state: "Succeeded",
     progressPercent: 100,
@@ -210,6 +97,8 @@ function finished(run: TrainingRun, artefact: Artefact, report: Report): Trainin
     epoch: run.training.epochs,
     artefact: artefactStatus(run.output.uri, artefact),
     ...(evaluation === undefined ? {} : { evaluation }),
+    ...(privacy === undefined ? {} : { privacy }),
+    ...(energy === undefined ? {} : { energy }),
   });
   return report.current();
 }
@@ -221,27 +110,83 @@ async function forgetCheckpoints(folder: string): Promise<void> {
   });
 }
 
+interface Means {
+  report: Report;
+  interruption: Interruption;
+  /** Absent in all but the first of several workers: they write nothing. */
+  fence?: Fence | undefined;
+}
+
+/** All workers' consumption together. */
+async function ofAll(group: Group | undefined, own: Consumption): Promise<Consumption> {
+  if (group === undefined) return own;
+  const { allottedCpuSeconds, cpuSeconds, gpuJoules } = own;
+  const sums = new Float32Array([allottedCpuSeconds, cpuSeconds, gpuJoules ?? 0]);
+  await group.sum(sums);
+  const [allotted = 0, cpu = 0, joules = 0] = sums;
+  const all = { allottedCpuSeconds: allotted, cpuSeconds: cpu };
+  return gpuJoules === undefined ? all : { ...all, gpuJoules: joules };
+}
+
+/** Trains, with the other workers if there are any; the first of them evaluates and writes. */
 async function trainAndWrite(
   run: TrainingRun,
   folder: string,
-  { volumes, threads }: Surroundings,
-  { report, interruption, fence }: { report: Report; interruption: Interruption; fence: Fence },
-): Promise<Artefact> {
+  { volumes, threads, energy, worker }: Surroundings,
+  { report, interruption, fence }: Means,
+): Promise<Artefact | undefined> {
   const { uri } = run.output;
   const backend = await openEngine(run.compute, threads);
+  const { tf } = backend;
   report.update({ engine: backend.engine, device: backend.device });
-  const prepared = await prepare(backend.tf, run, volumes);
-  const store = await CheckpointStore.open(folder, uri, fence);
-  const trained = await fit(backend, run, prepared, { store, signal: interruption.watch(), report });
-  report.update({ state: "Uploading" });
-  return writeArtefact(
-    folder,
-    async (staging) => {
-      await saveLayersModel(backend.tf, trained.model, staging);
-      return describe(run, backend, trained);
-    },
-    { shownAs: uri, fence },
-  );
+  const meter = startMeter({ cpus: backend.threads, gpu: backend.device !== "CPU" });
+  const prepared = await prepare(tf, run, volumes);
+  const { model, objective, datasets } = prepared;
+  const initial = new BestWeights(tf, model);
+  initial.take();
+  const signal = interruption.watch();
+  const store = fence && (await CheckpointStore.open(folder, uri, fence));
+
+  async function work(group?: Group): Promise<Artefact | undefined> {
+    initial.restore();
+    const fitted = await fit({ backend, run, store, signal, report, meter, group }, prepared);
+    report.update({ state: "Evaluating" });
+    const consumption = await ofAll(group, fitted.consumption);
+    if (fence === undefined) {
+      await group?.finish();
+      return undefined;
+    }
+    const { test } = datasets;
+    const evaluation = test && (await evaluate(tf, model, objective, test, signal));
+    const trained = { ...prepared, evaluation, privacy: fitted.privacy, energy: energyOf(consumption, energy) };
+    report.update({ state: "Uploading" });
+    const artefact = await writeArtefact(
+      folder,
+      async (staging) => {
+        await saveLayersModel(tf, model, staging);
+        return describe(run, backend, trained);
+      },
+      { shownAs: uri, fence },
+    );
+    await group?.finish();
+    return artefact;
+  }
+
+  try {
+    const seat = seatOf(run, worker);
+    return seat === undefined ? await work() : await together(seat, signal, work);
+  } finally {
+    meter.stop();
+  }
+}
+
+/** Without a number among the workers, as on a laptop, one process does the whole of it. */
+function seatOf({ training, job }: TrainingRun, worker: Surroundings["worker"]): Seat | undefined {
+  const { workers: size = 1 } = training;
+  if (size === 1 || worker === undefined) return undefined;
+  const { index: rank, keyFile, addresses = workerAddresses(job.run, size) } = worker;
+  if (addresses.length === size) return { rank, size, run: job.run, keyFile, addresses };
+  throw new Failure("InvalidSpec", `spec.workers is ${size}, but there are ${addresses.length} addresses of workers`);
 }
 
 /**
@@ -250,7 +195,7 @@ async function trainAndWrite(
  */
 export async function train(
   run: TrainingRun,
-  { volumes, threads }: Surroundings,
+  surroundings: Surroundings,
   onProgress: (progress: TrainingProgress) => void,
   interruption: Interruption,
 ): Promise<TrainingProgress> {
@@ -265,16 +210,22 @@ export async function train(
   };
   const report = reporter(initial, onProgress, () => performance.now());
   const { uri } = run.output;
-  const folder = await resolveUri(uri, volumes);
+  const folder = await resolveUri(uri, surroundings.volumes);
   const former = await findFinished(folder, run.job.specHash, uri);
   if (former !== undefined) {
     report.update({ adopted: true }, false);
     await forgetCheckpoints(folder);
     return finished(run, former, report);
   }
+  if ((surroundings.worker?.index ?? 0) > 0 && seatOf(run, surroundings.worker) !== undefined) {
+    await trainAndWrite(run, folder, surroundings, { report, interruption });
+    report.update({ state: "Succeeded", progressPercent: 100, etaSeconds: 0 });
+    return report.current();
+  }
   const fence = await Fence.take(folder, uri);
   try {
-    const artefact = await trainAndWrite(run, folder, { volumes, threads }, { report, interruption, fence });
+    const artefact = await trainAndWrite(run, folder, surroundings, { report, interruption, fence });
+    if (artefact === undefined) throw new TypeError("the first worker writes the artefact");
     await forgetCheckpoints(folder);
     return finished(run, artefact, report);
   } finally {

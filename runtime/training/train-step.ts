@@ -19,7 +19,7 @@ export interface TrainStep {
    * Changes the weights by one batch. `step` counts from 0 over all epochs; `rateFactor` is what a callback made of the
    * learning rate.
    */
-  run(batch: Batch, step: number, rateFactor?: number): BatchValues;
+  run(batch: Batch, step: number, rateFactor?: number): BatchValues | Promise<BatchValues>;
   /** The scheduled learning rate of the step with this number. */
   learningRate(step: number): number;
   /** Gives the model the weights that it answers with: those trained so far, or their moving averages. */
@@ -31,4 +31,9 @@ export interface TrainStep {
   /** Puts back what `read` gave. Throws RangeError when it was another model's. */
   write(values: readonly Float32Array[]): void;
   dispose(): void;
+}
+
+/** A step that one process computes by itself. */
+export interface LocalStep extends TrainStep {
+  run(batch: Batch, step: number, rateFactor?: number): BatchValues;
 }

@@ -75,6 +75,10 @@ const changes: Record<string, { to: string; besides?: string[] }> = {
   defaultNodeSelector: { to: '{"other": "yes"}' },
   defaultArchitectures: { to: '["s390x"]' },
   defaultImagePullSecrets: { to: '["other"]' },
+  "energy.gramsPerKWh": { to: "56" },
+  "energy.pue": { to: "1.2" },
+  "energy.idleWattsPerCpu": { to: "2" },
+  "energy.busyWattsPerCpu": { to: "9" },
   "activator.enabled": { to: "false" },
   "activator.replicas": { to: "3" },
   "activator.ports": { to: '"30000-30099"' },
@@ -232,7 +236,7 @@ describe("the chart", () => {
       ]);
       expect({ path, changed: before !== after }).toEqual({ path, changed: true });
     }
-  }, 60_000);
+  }, 300_000);
 
   it.each([
     "",
@@ -248,6 +252,7 @@ describe("the chart", () => {
     "podMonitor.",
     "activator.",
     "defaultRequests.",
+    "energy.",
   ])("refuses a value that it does not know: %sunknown", async (prefix) => {
     await expect(template("--set", `${prefix}unknown=1`)).rejects.toThrow(
       /additional properties 'unknown' not allowed/i,
@@ -258,12 +263,13 @@ describe("the chart", () => {
     await expect(template("--set", "logLevel=loud")).rejects.toThrow(/logLevel/);
     await expect(template("--set", "image.digest=abc")).rejects.toThrow(/digest/);
     await expect(template("--set", "defaultRequests.cpu=much")).rejects.toThrow(/cpu/);
+    await expect(template("--set", "energy.pue=0.5")).rejects.toThrow(/pue/);
     await expect(template("--set", "networkPolicy.apiServerPorts={https}")).rejects.toThrow(/apiServerPorts/);
     await expect(template("--set-json", 'networkPolicy.metricsFrom=[{"pods": {}}]')).rejects.toThrow(/metricsFrom/);
     await expect(template("--set", "podMonitor.interval=often")).rejects.toThrow(/interval/);
   });
 
-  it("lets only the operator ask how a model's pods do, everybody ask for predictions, and the pods call nobody", async () => {
+  it("lets only the operator ask how a model's pods do, everybody ask for predictions, and the pods call each other alone", async () => {
     const set = ["--set", "networkPolicy.enabled=true,watchNamespaces={team-a,team-b}"];
     const all = manifests(await template(...set)).filter(({ kind }) => kind === "NetworkPolicy") as Policy[];
     const [activator, operator, ...models] = all;
@@ -278,6 +284,8 @@ describe("the chart", () => {
       ],
     });
     expect(models.map(({ metadata }) => metadata.namespace)).toEqual(["team-a", "team-b"]);
+    const siblings = [{ podSelector: { matchLabels: { [LABELS.name]: "modelwright-runtime" } } }];
+    const betweenPods = [PORTS.http, PORTS.grpc, PORTS.workers].map((port) => ({ protocol: "TCP", port }));
     for (const { spec } of models) {
       expect(spec.podSelector).toEqual({ matchLabels: { [LABELS.name]: "modelwright-runtime" } });
       const namespaceSelector = { matchLabels: { "kubernetes.io/metadata.name": "modelwright-system" } };
@@ -287,8 +295,12 @@ describe("the chart", () => {
           ports: [{ protocol: "TCP", port: PORTS.management }],
         },
         { ports: [PORTS.http, PORTS.grpc].map((port) => ({ protocol: "TCP", port })) },
+        { from: siblings, ports: betweenPods },
       ]);
-      expect(spec.egress).toEqual([]);
+      expect(spec.egress).toEqual([
+        { to: siblings, ports: betweenPods },
+        { ports: ["UDP", "TCP"].map((protocol) => ({ protocol, port: 53 })) },
+      ]);
     }
   });
 

@@ -68,6 +68,16 @@ describe("with exactly its own rights, the operator", () => {
     await space.waitEvent("digits", "ArtefactWritten");
   }, 60_000);
 
+  it("runs a training with several workers, and cleans up after it", async () => {
+    await space.create(trainingJob("shared", { workers: 2 }));
+    const [pod] = await kubelet.waitFor("modelwright.dev/training-job=shared", 2);
+    const run = pod?.metadata.labels["modelwright.dev/run"] ?? "";
+    await space.waitChild("services", run);
+    await space.patch("trainingjobs", "shared", { epochs: 4 });
+    await space.waitGone("services", run);
+    await space.waitGone("jobs", run);
+  }, 60_000);
+
   it("serves, updates, gives up and cleans up", async () => {
     await space.create(modelDeployment("served", { rollout: { revisionHistoryLimit: 0 } }));
     const seen = await space.status(

@@ -30,16 +30,20 @@ export interface StateVariable {
   initial?: number;
 }
 
-export interface TrainFunctions {
-  /** Adds gradients up only; present when several batches make an update. */
-  accumulate?: GraphFunction;
-  /** Changes the weights. */
-  train: GraphFunction;
+/** What all functions of a training work on. */
+export interface TrainingState {
   weights: readonly ModelWeight[];
   /** All that the next step depends on, in the order of checkpoints: weights, slots, sums, averages. */
   state: readonly StateVariable[];
   /** Names of the values of the output `values`, in order. */
   values: readonly string[];
+}
+
+export interface TrainFunctions extends TrainingState {
+  /** Adds gradients up only; present when several batches make an update. */
+  accumulate?: GraphFunction;
+  /** Changes the weights. */
+  train: GraphFunction;
 }
 
 /** Names of the inputs of a step; those that a step does not need are absent. */
@@ -92,14 +96,14 @@ function lossOf(objective: Objective, targets: Value, predictions: Value, weight
 }
 
 /** The values that a step reports, as one tensor. */
-function valuesOf(graph: Graph, named: readonly (readonly [string, Value])[]): Value {
+export function valuesOf(graph: Graph, named: readonly (readonly [string, Value])[]): Value {
   const parts = named.map(([, value]) => reshape(value, [1]));
   const [only] = parts;
   // An output of its own, where there is one value alone.
   return parts.length === 1 && only !== undefined ? add(only, graph.constant(0)) : concat(parts, 0);
 }
 
-interface Batch {
+export interface Batch {
   trained: TrainedModel;
   loss: Value;
   /** Of the loss by each trainable weight. */
@@ -117,7 +121,8 @@ function differentiated(model: LayersModel, loss: Value, weights: readonly Value
   }
 }
 
-function batchOf(graph: Graph, { model, objective, exampleShape, labelShape, weighted }: Training): Batch {
+/** Forward, loss and gradients of a batch. Throws what `expressed` catches. */
+export function batchOf(graph: Graph, { model, objective, exampleShape, labelShape, weighted }: Training): Batch {
   const input = (name: string, shape: Shape) => graph.input(name, { dtype: "float32", shape });
   const features = input(INPUTS.features, [-1, ...exampleShape]);
   const labels = input(INPUTS.labels, [-1, ...labelShape]);
@@ -155,7 +160,7 @@ function fused({ rule, weightDecay }: UpdatePlan, inputs: readonly Value[]): rea
 /** New values of a weight, its slots and its average. */
 function updatesOf(
   training: Training,
-  { trained }: Batch,
+  trained: TrainedModel,
   weight: ModelWeight,
   gradient: Value,
   scalars: ReadonlyMap<string, Value>,
@@ -189,31 +194,44 @@ function updatesOf(
   return [...updates, { name: average, value: add(kept, multiply(next.weight, scalar("averageTakes"))) }];
 }
 
+function given(graph: Graph, name: string, shape: Shape, dtype: "float32" | "int32" = "float32") {
+  return { name, value: graph.input(name, { dtype, shape }) };
+}
+
+/** What forward and gradients are computed of. */
+export function batchInputs(graph: Graph, { weighted, exampleShape, labelShape }: Training): GraphFunction["inputs"] {
+  return [
+    given(graph, INPUTS.features, [-1, ...exampleShape]),
+    given(graph, INPUTS.labels, [-1, ...labelShape]),
+    ...(weighted ? [given(graph, INPUTS.weights, [-1])] : []),
+    given(graph, INPUTS.seed, [2], "int32"),
+  ];
+}
+
+/** What an update is fed. */
+export const updateInput = (graph: Graph, { plan }: Training) =>
+  given(graph, INPUTS.scalars, [scalarNames(plan).length]);
+
 function functionOf(graph: Graph, batch: Batch, training: Training, updates: readonly Update[]): GraphFunction {
-  const { weighted, exampleShape, labelShape, plan } = training;
-  const given = (name: string, shape: Shape, dtype: "float32" | "int32" = "float32") => ({
-    name,
-    value: graph.input(name, { dtype, shape }),
-  });
   return {
-    inputs: [
-      given(INPUTS.features, [-1, ...exampleShape]),
-      given(INPUTS.labels, [-1, ...labelShape]),
-      ...(weighted ? [given(INPUTS.weights, [-1])] : []),
-      given(INPUTS.seed, [2], "int32"),
-      given(INPUTS.scalars, [scalarNames(plan).length]),
-    ],
+    inputs: [...batchInputs(graph, training), updateInput(graph, training)],
     outputs: [{ name: "values", value: valuesOf(graph, batch.values) }],
     updates: [...batch.kept, ...updates],
   };
 }
 
-/** The functions of a training. Throws what `expressed` catches. */
-export function trainFunctions(training: Training): TrainFunctions {
+type Gradients = Batch["gradients"];
+
+/** What a step changes when it makes an update, and when it only adds gradients up. */
+export interface Changes {
+  train: Update[];
+  /** Present when several batches make an update. */
+  accumulate?: Update[];
+}
+
+/** New values of weights, slots, sums and averages. */
+export function changesOf(graph: Graph, training: Training, trained: TrainedModel, gradients: Gradients): Changes {
   const { plan } = training;
-  const graph = new Graph();
-  const batch = batchOf(graph, training);
-  const { gradients } = batch;
   const sums = gradients.map(({ weight, gradient }) => {
     const name = slotName("sum", weight);
     return { name, value: add(graph.weight(name, { dtype: "float32", shape: weight.shape }), gradient) };
@@ -228,22 +246,39 @@ export function trainFunctions(training: Training): TrainFunctions {
   const scalars = new Map(names.map((name, index) => [name, parts[index] ?? fed]));
   const changes = clipped(m, means, plan.clipping).flatMap((gradient, index) => {
     const weight = gradients[index]?.weight;
-    return weight === undefined ? [] : updatesOf(training, batch, weight, gradient, scalars);
+    return weight === undefined ? [] : updatesOf(training, trained, weight, gradient, scalars);
   });
-  const cleared = whole ? [] : sums.map(({ name, value }) => ({ name, value: multiply(value, 0) }));
-  const trainable = batch.trained.weights.filter(({ trainable: learns }) => learns);
+  if (whole) return { train: changes };
+  return {
+    train: [...changes, ...sums.map(({ name, value }) => ({ name, value: multiply(value, 0) }))],
+    accumulate: sums,
+  };
+}
+
+/** All that the next step depends on, in the order of checkpoints. */
+export function stateOf({ plan }: Training, { weights }: TrainedModel): StateVariable[] {
+  const trainable = weights.filter(({ trainable: learns }) => learns);
   const kept = (slot: string, initial: number) =>
     trainable.map((weight) => ({ name: slotName(slot, weight), shape: weight.shape, initial }));
+  return [
+    ...weights.map(({ name, shape }) => ({ name, shape })),
+    ...plan.rule.slots.flatMap((slot) => kept(slot.name, slot.initial)),
+    ...(plan.accumulation === 1 ? [] : kept("sum", 0)),
+    ...(plan.averageDecay === undefined ? [] : kept("average", 0)),
+  ];
+}
+
+/** The functions of a training. Throws what `expressed` catches. */
+export function trainFunctions(training: Training): TrainFunctions {
+  const graph = new Graph();
+  const batch = batchOf(graph, training);
+  const { trained } = batch;
+  const { train, accumulate } = changesOf(graph, training, trained, batch.gradients);
   return {
-    ...(whole ? {} : { accumulate: functionOf(graph, batch, training, sums) }),
-    train: functionOf(graph, batch, training, [...changes, ...cleared]),
-    weights: batch.trained.weights,
-    state: [
-      ...batch.trained.weights.map(({ name, shape }) => ({ name, shape })),
-      ...plan.rule.slots.flatMap((slot) => kept(slot.name, slot.initial)),
-      ...(whole ? [] : kept("sum", 0)),
-      ...(plan.averageDecay === undefined ? [] : kept("average", 0)),
-    ],
+    ...(accumulate === undefined ? {} : { accumulate: functionOf(graph, batch, training, accumulate) }),
+    train: functionOf(graph, batch, training, train),
+    weights: trained.weights,
+    state: stateOf(training, trained),
     values: batch.values.map(([name]) => name),
   };
 }

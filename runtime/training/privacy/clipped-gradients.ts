@@ -14,7 +14,9 @@ export type PrivateLayer =
 /** Throws Failure InvalidSpec for a layer whose gradients cannot be told apart by example. */
 export function privateLayers(tf: Tf, chain: readonly TfLayer[]): PrivateLayer[] {
   return chain.map((layer) => {
-    if (layer.weights.length === 0) return { kind: "plain", layer };
+    // Frozen weights have no gradient; normalization by the batch lets examples meet even so.
+    const frozen = !layer.trainable && layer.getClassName() !== "BatchNormalization";
+    if (layer.weights.length === 0 || frozen) return { kind: "plain", layer };
     const gradients = weightedLayer(tf, layer);
     if (gradients !== undefined) return { kind: "weighted", layer, gradients };
     throw new Failure(

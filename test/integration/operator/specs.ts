@@ -207,6 +207,11 @@ export const SPECS: Record<string, Spec[]> = {
       checkpoint: { everySteps: 50, keep: 3 },
     },
     { ...TRAINING, dataset: { train: idx("train"), validation: idx("check"), test: idx("test") } },
+    { ...TRAINING, workers: 2 },
+    {
+      ...TRAINING,
+      privacy: { differentialPrivacy: { noiseMultiplier: 1.1, l2NormClip: 2, delta: 0.001, maxEpsilon: 8 } },
+    },
     ...UPDATES.map(withUpdate),
   ],
   optimizationjobs: [

@@ -1,0 +1,67 @@
+/**
+ * Sums vectors over all workers, so that each has the same sum, bit by bit.
+ * Ring: Patarasuk and Yuan, "Bandwidth optimal all-reduce algorithms for clusters of workstations" (2009).
+ */
+import type { Channel } from "./channel.ts";
+
+/** Channels to the other workers by their rank; none to oneself. */
+export type Peers = ReadonlyMap<number, Channel>;
+
+interface Place {
+  rank: number;
+  size: number;
+}
+
+/** Up to this many numbers are sent whole to each worker: one exchange instead of 2 (N - 1). */
+const DIRECT_LIMIT = 16_384;
+
+function channelTo(peers: Peers, rank: number): Channel {
+  const channel = peers.get(rank);
+  if (channel === undefined) throw new RangeError(`there is no channel to worker ${rank}`);
+  return channel;
+}
+
+/** Each sends all to all, and adds in the order of the ranks. */
+async function direct(values: Float32Array, peers: Peers, { rank, size }: Place): Promise<void> {
+  const received = new Map<number, Float32Array>([[rank, values.slice()]]);
+  await Promise.all(
+    [...peers].flatMap(([other, channel]) => {
+      const theirs = new Float32Array(values.length);
+      received.set(other, theirs);
+      return [channel.send(received.get(rank) ?? values), channel.receive(theirs)];
+    }),
+  );
+  values.fill(0);
+  for (let other = 0; other < size; other += 1) {
+    const part = received.get(other) ?? values;
+    for (let i = 0; i < values.length; i += 1) values[i] = (values[i] ?? 0) + (part[i] ?? 0);
+  }
+}
+
+/** Where part `index` of `size` parts begins and ends. */
+export function partOf(length: number, size: number, index: number): [number, number] {
+  return [Math.floor((length * index) / size), Math.floor((length * (index + 1)) / size)];
+}
+
+/** Sums go around once, results a second time; each worker sends 2 (N - 1) / N of the vector. */
+async function ring(values: Float32Array, peers: Peers, { rank, size }: Place): Promise<void> {
+  const next = channelTo(peers, (rank + 1) % size);
+  const previous = channelTo(peers, (rank + size - 1) % size);
+  const part = (index: number) => values.subarray(...partOf(values.length, size, ((index % size) + size) % size));
+  const incoming = new Float32Array(Math.ceil(values.length / size) + 1);
+  for (let step = 0; step < size - 1; step += 1) {
+    const target = part(rank - step - 1);
+    const theirs = incoming.subarray(0, target.length);
+    await Promise.all([next.send(part(rank - step)), previous.receive(theirs)]);
+    for (let i = 0; i < target.length; i += 1) target[i] = (target[i] ?? 0) + (theirs[i] ?? 0);
+  }
+  for (let step = 0; step < size - 1; step += 1) {
+    await Promise.all([next.send(part(rank + 1 - step)), previous.receive(part(rank - step))]);
+  }
+}
+
+/** Replaces `values` by the sum of all workers' values. Throws PeerLost. */
+export async function allReduce(values: Float32Array, peers: Peers, place: Place): Promise<void> {
+  if (place.size === 1) return;
+  await (values.length <= DIRECT_LIMIT || place.size === 2 ? direct : ring)(values, peers, place);
+}
