@@ -1,107 +1,136 @@
 /** OptimizationJob: makes a model smaller and faster within an accuracy budget, and reports what it measured. */
 import { z } from "zod";
-import { ModelReference } from "./common.ts";
+import { ModelReference, Time } from "./common.ts";
 import { DataSource } from "./dataset.ts";
 import type { Crd, Resource } from "./kind.ts";
-import { oneOf, withRule } from "./schema.ts";
+import { Method } from "./optimization-methods.ts";
+import { Duration, Quantity, withRule } from "./schema.ts";
 import { jobShape, jobStatusShape, Output } from "./training-job.ts";
 
-const FineTune = z
-  .strictObject({
-    epochs: z.int().min(1).max(1000).meta({ description: "How often fine-tuning sees dataset.train" }),
-    batchSize: z.int().min(1).max(65536).default(32).meta({ description: "Examples in a step" }),
-    learningRate: z.number().gt(0).lte(1).default(0.001).meta({ description: "Step size (Adam)" }),
-  })
-  .meta({ description: "Training after pruning, with the loss that the model was trained with" });
+const goal = (description: string) => z.number().gt(0).optional().meta({ description });
 
-export const Method = oneOf(
-  {
-    prune: z
-      .strictObject({
-        structured: z
-          .strictObject({
-            sparsity: z.number().gt(0).lt(1).meta({
-              description: "Share of units and filters removed from each layer but those that give the answer",
-            }),
-            criterion: z.enum(["L1Norm", "L2Norm", "BatchNormScale"]).default("L2Norm").meta({
-              description:
-                "What tells how much a unit or filter matters: the norm of its kernel, or the scale of the batch normalization behind it (the L2 norm where there is none)",
-            }),
-          })
-          .meta({ description: "Removes whole units and filters, so that the model really computes less" }),
-        fineTune: FineTune.optional(),
-      })
-      .meta({ description: "Pruning" }),
-    quantize: z
-      .strictObject({
-        weights: z.enum(["Uint8", "Uint16", "Float16"]).meta({
-          description:
-            "Type that weights are stored in, in the tfjs format: files four times (Uint8) or twice smaller. Loaded weights are float32 again",
-        }),
-      })
-      .meta({ description: "Quantization; the last method, as any other would undo it" }),
-  },
-  "One method; methods are applied in order",
-);
+const Goals = z
+  .strictObject({
+    maxAccuracyDrop: z
+      .number()
+      .min(0)
+      .max(1)
+      .optional()
+      .meta({ description: "How much accuracy on dataset.test may fall, such as 0.01 for one point" }),
+    minAccuracy: z.number().gt(0).lte(1).optional().meta({ description: "Accuracy on dataset.test that must be left" }),
+    maxLossIncrease: z.number().min(0).optional().meta({
+      description: "How much the loss on dataset.test may rise: the guard of models without classes",
+    }),
+    minSizeRatio: goal("How many times smaller the model's files must be"),
+    maxBytes: Quantity.optional().meta({ description: "What the model's files may have, such as 100Ki" }),
+    minSpeedup: goal("How many times faster one prediction must be"),
+    maxLatencyMilliseconds: goal("What the median prediction of one example may take"),
+    minThroughputPerSecond: goal("Predictions a second, in batches of 32"),
+    onMiss: z.enum(["KeepBest", "Fail"]).default("Fail").meta({
+      description:
+        "KeepBest: succeed with the best candidate and say what was missed. Fail: fail, the best candidate is written all the same",
+    }),
+  })
+  .default({ onMiss: "Fail" })
+  .meta({ description: "What the result must reach" });
 
 /** What a run depends on, besides the digest of the model. */
 export const optimizationShape = {
   dataset: z
     .strictObject({
-      train: DataSource.optional().meta({ description: "Examples for fine-tuning" }),
+      train: DataSource.optional().meta({ description: "Examples for fine-tuning and distillation" }),
       test: DataSource.meta({ description: "Held-out examples that accuracy is measured on" }),
     })
     .meta({ description: "Where the examples are" }),
-  methods: z.array(Method).min(1).max(8).meta({ description: "What is done to the model, in order" }),
-  goals: z
+  methods: z.array(Method).min(1).max(8).meta({
+    description: "What is done to the model, in order; with search, what is tried",
+  }),
+  search: z
     .strictObject({
-      maxAccuracyDrop: z
-        .number()
-        .min(0)
-        .max(1)
-        .optional()
-        .meta({ description: "How much accuracy on dataset.test may fall, such as 0.01 for one point" }),
-      minSizeRatio: z.number().gt(0).optional().meta({ description: "How many times smaller the artefact must be" }),
-      minSpeedup: z.number().gt(0).optional().meta({ description: "How many times faster one prediction must be" }),
-      onMiss: z.enum(["KeepBest", "Fail"]).default("Fail").meta({
-        description:
-          "KeepBest: succeed with the result and say what was missed. Fail: fail, the result is written all the same",
-      }),
+      timeBudget: Duration("How long new combinations are begun"),
     })
-    .default({ onMiss: "Fail" })
-    .meta({ description: "What the result must reach" }),
-  seed: z.int().min(0).max(2147483647).default(0).meta({ description: "Seed of the order in fine-tuning" }),
+    .optional()
+    .meta({
+      description:
+        "Tries selections of methods, in their order, with one of each kind at most, instead of all of them; keeps the one that reaches the goals with most gain",
+    }),
+  goals: Goals,
+  seed: z.int().min(0).max(2147483647).default(0).meta({
+    description: "Seed of a student's weights and of the order in training",
+  }),
 };
 
-const FineTuned = withRule(
-  z
-    .strictObject({ model: ModelReference, ...optimizationShape, output: Output, ...jobShape })
-    .meta({ description: "The optimization" }),
-  {
-    rule: "has(self.dataset.train) || self.methods.all(method, !has(method.prune) || !has(method.prune.fineTune))",
-    message: "fineTune needs dataset.train; set it, or remove fineTune",
-    fieldPath: ".dataset",
-    holds: (spec) =>
-      spec.dataset.train !== undefined ||
-      spec.methods.every((method) => method.prune === undefined || method.prune.fineTune === undefined),
-  },
-);
+const Base = z
+  .strictObject({ model: ModelReference, ...optimizationShape, output: Output, ...jobShape })
+  .meta({ description: "The optimization" });
 
-const Spec = withRule(FineTuned, {
-  rule: "self.methods.filter(method, has(method.quantize)).size() == (has(self.methods[self.methods.size() - 1].quantize) ? 1 : 0)",
-  message: "quantize must be the last method, and there once; move it to the end",
-  fieldPath: ".methods",
-  holds: ({ methods }) => methods.slice(0, -1).every((method) => method.quantize === undefined),
-});
+type Base = z.output<typeof Base>;
+
+const trains = ({ distil, prune }: Method) => distil !== undefined || prune?.fineTune !== undefined;
+
+const RULES = [
+  {
+    rule: "has(self.dataset.train) || self.methods.all(method, !has(method.distil) && (!has(method.prune) || !has(method.prune.fineTune)))",
+    message: "fineTune and distil need dataset.train; set it, or remove them",
+    fieldPath: ".dataset",
+    holds: ({ dataset, methods }: Base) => dataset.train !== undefined || !methods.some(trains),
+  },
+  {
+    rule: "self.methods.map(method, has(method.quantize)).isSorted()",
+    message: "what comes after quantize would undo it; move quantize to the end",
+    fieldPath: ".methods",
+    holds: ({ methods }: Base) => {
+      const first = methods.findIndex((method) => method.quantize !== undefined);
+      return first === -1 || methods.slice(first).every((method) => method.quantize !== undefined);
+    },
+  },
+  {
+    rule: "has(self.search) || self.methods.filter(method, has(method.quantize)).size() <= 1",
+    message: "a model is quantized once; remove a quantize, or add search to try each of them",
+    fieldPath: ".methods",
+    holds: ({ search, methods }: Base) =>
+      search !== undefined || methods.filter((method) => method.quantize !== undefined).length <= 1,
+  },
+] as const;
+
+const Spec = RULES.reduce((spec, rule) => withRule(spec, rule), Base);
 
 /** What was measured of one model; latency is of one prediction of one example. */
 export const Measurement = z.strictObject({
   bytes: z.int().min(0),
+  compressedBytes: z.int().min(0).optional().meta({ description: "The files compressed by gzip" }),
   parameters: z.int().min(0),
   accuracy: z.number().optional(),
   loss: z.number().optional(),
   latencyP50Milliseconds: z.number().min(0),
-  throughputPerSecond: z.number().min(0),
+  throughputPerSecond: z.number().min(0).meta({ description: "In batches of 32" }),
+  engine: z.string().max(32).optional().meta({ description: "What computed, as it would in serving" }),
+});
+
+export const CANDIDATES_LIMIT = 32;
+
+/** A model that was made on the way. */
+export const Candidate = z.strictObject({
+  methods: z.string().max(256).meta({ description: "What was done, in order" }),
+  bytes: z.int().min(0).optional(),
+  compressedBytes: z.int().min(0).optional(),
+  parameters: z.int().min(0).optional(),
+  accuracy: z.number().optional(),
+  latencyP50Milliseconds: z.number().min(0).optional(),
+  sizeRatio: z.number().optional(),
+  speedup: z.number().optional(),
+  onFront: z.boolean().optional().meta({
+    description: "No other is at least as good in accuracy, bytes and latency, and better in one",
+  }),
+  chosen: z.boolean().optional(),
+  why: z.string().max(256).meta({ description: "Why it was chosen or not" }),
+});
+
+/** How far a run had come. */
+export const Saved = z.strictObject({
+  candidates: z.int().min(0).meta({ description: "Candidates that were finished" }),
+  step: z.int().min(0).meta({ description: "Steps of training for the next one" }),
+  time: Time,
 });
 
 const Status = z
@@ -118,6 +147,18 @@ const Status = z
     speedup: z.number().optional().meta({ description: "latency before / latency after; below 1 is slower" }),
     accuracyDrop: z.number().optional().meta({ description: "accuracy before - accuracy after" }),
     missedGoals: z.array(z.string().max(256)).max(8).optional().meta({ "x-kubernetes-list-type": "atomic" }),
+    worse: z
+      .array(z.string().max(256))
+      .max(8)
+      .optional()
+      .meta({ description: "What got worse, such as a slower prediction", "x-kubernetes-list-type": "atomic" }),
+    candidates: z
+      .array(Candidate)
+      .max(CANDIDATES_LIMIT)
+      .optional()
+      .meta({ description: "All models that were made", "x-kubernetes-list-type": "atomic" }),
+    checkpoint: Saved.optional().meta({ description: "The newest saved state" }),
+    resumed: Saved.optional().meta({ description: "The saved state from which the last pod continued, and when" }),
   })
   .meta({ description: "What was measured" });
 
@@ -136,7 +177,8 @@ export const OptimizationJob: Crd = {
     { name: "Accuracy", type: "number", jsonPath: ".status.after.accuracy" },
     { name: "Drop", type: "number", jsonPath: ".status.accuracyDrop" },
     { name: "ETA", type: "integer", jsonPath: ".status.etaSeconds", description: "in seconds" },
-    { name: "Engine", type: "string", jsonPath: ".status.engine", priority: 1 },
+    { name: "Bytes", type: "integer", jsonPath: ".status.after.bytes", priority: 1 },
+    { name: "Engine", type: "string", jsonPath: ".status.after.engine", description: "what serves it", priority: 1 },
     { name: "Run", type: "string", jsonPath: ".status.run", priority: 1 },
     { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
   ],
@@ -146,4 +188,5 @@ export type OptimizationJobSpec = z.output<typeof Spec>;
 export type OptimizationJobStatus = z.output<typeof Status>;
 export type OptimizationJob = Resource<"OptimizationJob", OptimizationJobSpec, OptimizationJobStatus>;
 export type Measurement = z.output<typeof Measurement>;
-export type Method = z.output<typeof Method>;
+export type Candidate = z.output<typeof Candidate>;
+export type SavedCandidates = z.output<typeof Saved>;

@@ -24,23 +24,93 @@ export function compare(before: Measurement, after: Measurement): Comparison {
   };
 }
 
-const show = (value: number) => Number(value.toPrecision(4));
+export const show = (value: number) => Number(value.toPrecision(4));
+
+const UNITS: Record<string, number> = {
+  m: 1e-3,
+  k: 1e3,
+  M: 1e6,
+  G: 1e9,
+  T: 1e12,
+  Ki: 2 ** 10,
+  Mi: 2 ** 20,
+  Gi: 2 ** 30,
+  Ti: 2 ** 40,
+};
+
+/** The number that a Kubernetes quantity means. */
+export function quantityValue(quantity: string | number): number {
+  const [, digits = "", unit = ""] = /^([0-9.]+)([A-Za-z]*)$/.exec(String(quantity)) ?? [];
+  return Number(digits) * (UNITS[unit] ?? 1);
+}
 
 /** Rounding of a difference of two shares must not miss a goal. */
 const TOLERANCE = 1e-9;
 
+interface Judged {
+  /** What was asked for. */
+  limit: number | undefined;
+  found: number;
+  /** Is more better? */
+  atLeast: boolean;
+  /** What was found, in words. */
+  says: string;
+}
+
+/** Each goal by its name. */
+function judgements(goals: Goals, { before, after, sizeRatio, speedup, accuracyDrop = NaN }: Comparison) {
+  const atLeast = (limit: number | undefined, found: number, says: string): Judged => ({
+    ...{ limit, found, says },
+    atLeast: true,
+  });
+  const atMost = (limit: number | undefined, found: number, says: string): Judged => ({
+    ...{ limit, found, says },
+    atLeast: false,
+  });
+  const { accuracy = NaN, loss = NaN, bytes, latencyP50Milliseconds: latency, throughputPerSecond: rate } = after;
+  const increase = loss - (before.loss ?? NaN);
+  const maxBytes = goals.maxBytes === undefined ? undefined : quantityValue(goals.maxBytes);
+  return Object.entries({
+    maxAccuracyDrop: atMost(goals.maxAccuracyDrop, accuracyDrop, `accuracy fell by ${show(accuracyDrop)}`),
+    minAccuracy: atLeast(goals.minAccuracy, accuracy, `accuracy is ${show(accuracy)}`),
+    maxLossIncrease: atMost(goals.maxLossIncrease, increase, `loss rose by ${show(increase)}`),
+    minSizeRatio: atLeast(goals.minSizeRatio, sizeRatio, `the artefact is ${show(sizeRatio)} times smaller`),
+    maxBytes: atMost(maxBytes, bytes, `the files have ${bytes} bytes`),
+    minSpeedup: atLeast(goals.minSpeedup, speedup, `a prediction is ${show(speedup)} times as fast`),
+    maxLatencyMilliseconds: atMost(goals.maxLatencyMilliseconds, latency, `a prediction takes ${show(latency)} ms`),
+    minThroughputPerSecond: atLeast(goals.minThroughputPerSecond, rate, `${show(rate)} predictions a second`),
+  });
+}
+
+/** By how much a goal was missed: 0 when it was met, else a share of the goal. NaN, which was not measured, misses it. */
+function shortfall({ limit, found, atLeast }: Judged): number {
+  if (limit === undefined) return 0;
+  const missing = atLeast ? limit - found : found - limit;
+  if (missing <= TOLERANCE) return 0;
+  if (Number.isNaN(missing)) return Infinity;
+  return missing / Math.max(Math.abs(limit), 0.01);
+}
+
 /** A sentence for each goal that was missed. */
-export function missedGoals(goals: Goals, { sizeRatio, speedup, accuracyDrop }: Comparison): string[] {
-  const missed: string[] = [];
-  const { maxAccuracyDrop, minSizeRatio, minSpeedup } = goals;
-  if (maxAccuracyDrop !== undefined && !((accuracyDrop ?? NaN) <= maxAccuracyDrop + TOLERANCE)) {
-    missed.push(`maxAccuracyDrop ${maxAccuracyDrop}: accuracy fell by ${show(accuracyDrop ?? NaN)}`);
-  }
-  if (minSizeRatio !== undefined && sizeRatio < minSizeRatio) {
-    missed.push(`minSizeRatio ${minSizeRatio}: the artefact is ${show(sizeRatio)} times smaller`);
-  }
-  if (minSpeedup !== undefined && speedup < minSpeedup) {
-    missed.push(`minSpeedup ${minSpeedup}: a prediction is ${show(speedup)} times as fast`);
-  }
-  return missed;
+export function missedGoals(goals: Goals, comparison: Comparison): string[] {
+  return judgements(goals, comparison)
+    .filter(([, judged]) => shortfall(judged) > 0)
+    .map(([name, { limit, says }]) => `${name} ${limit}: ${says}`);
+}
+
+/** How far the goals were missed altogether; 0: all were met. */
+export function totalShortfall(goals: Goals, comparison: Comparison): number {
+  return judgements(goals, comparison).reduce((sum, [, judged]) => sum + shortfall(judged), 0);
+}
+
+/** A sentence for each thing that is worse than before. */
+export function worsened({ before, after, sizeRatio, speedup }: Comparison): string[] {
+  const rate = after.throughputPerSecond / before.throughputPerSecond;
+  const compressed = (before.compressedBytes ?? NaN) / (after.compressedBytes ?? NaN);
+  return [
+    ...(sizeRatio < 1 ? [`the files are ${show(1 / sizeRatio)} times larger`] : []),
+    ...(compressed < 1 ? [`the compressed files are ${show(1 / compressed)} times larger`] : []),
+    ...(speedup < 1 ? [`a prediction takes ${show(1 / speedup)} times as long`] : []),
+    ...(rate < 1 ? [`throughput is ${show(rate)} times what it was`] : []),
+  ];
 }

@@ -1,109 +1,103 @@
-/** Applies the methods of an optimization, in order. */
-import type { LayersModel } from "@tensorflow/tfjs";
-import type { OptimizationRun } from "../../crds/contract/run.ts";
+/** Applies one method to a product. */
+import type { Distil, FineTune, Method, Prune } from "../../crds/optimization-methods.ts";
+import { batchCount } from "../data/batches.ts";
 import type { Dataset } from "../data/dataset.ts";
-import type { Backend } from "../engine/backend.ts";
+import type { Tf } from "../engine/backend.ts";
 import { Failure } from "../failure.ts";
-import {
-  buildLayersModel,
-  quantizeStored,
-  storeLayersModel,
-  type StoredModel,
-  type StoredType,
-} from "../formats/tfjs-layers.ts";
-import { trainLoop } from "../training/loop.ts";
+import { type StoredModel, buildLayersModel } from "../formats/tfjs-layers.ts";
 import type { Objective } from "../training/objective.ts";
-import { opByOpStep } from "../training/op-by-op-step.ts";
 import { analyse } from "./channels/analysis.ts";
 import { removeChannels } from "./channels/removal.ts";
 import { leastImportant } from "./channels/selection.ts";
 import { weightsOf } from "./channels/weights.ts";
-
-type Optimization = OptimizationRun["optimization"];
-type Method = Optimization["methods"][number];
-type FineTune = NonNullable<NonNullable<Method["prune"]>["fineTune"]>;
+import { studentOf } from "./distillation/student.ts";
+import type { Product } from "./product.ts";
+import { keepingZeros, maskPlan, masked } from "./sparsity/masks.ts";
+import { type Tuning, type Watch, tune } from "./tuning.ts";
 
 export interface Circumstances {
-  backend: Backend;
+  tf: Tf;
   objective: Objective;
   seed: number;
-  /** Examples for fine-tuning. */
+  /** Examples for fine-tuning and distillation. */
   train?: Dataset | undefined;
-  /** `share`: how much of all methods is done, from 0 to 1. */
-  onStep: (step: string, share: number) => void;
+  watch: Watch;
+  /** What is at work: `prune`, `fineTune`, `distil`, `quantize`. */
+  onStep: (step: string) => void;
 }
 
-/** Adam as Keras has it; only its step size can be chosen. */
-const adamWith = (learningRate: number) => ({ adam: { learningRate, beta1: 0.9, beta2: 0.999, epsilon: 1e-7 } });
+/** What fine-tuning and distillation have in common. Throws Failure InvalidSpec without examples. */
+function training({ epochs, batchSize, learningRate }: FineTune | Distil, { objective, seed, train }: Circumstances) {
+  if (train === undefined) {
+    throw new Failure("InvalidSpec", "spec.dataset.train: training needs examples; set it, or remove fineTune and distil");
+  }
+  return { epochs, batchSize, learningRate, objective, seed, train } satisfies Tuning;
+}
 
-type Structured = NonNullable<NonNullable<Method["prune"]>["structured"]>;
+async function withModel<T>(tf: Tf, stored: StoredModel, use: (model: Awaited<ReturnType<typeof buildLayersModel>>) => T | Promise<T>) {
+  const model = await buildLayersModel(tf, stored, "the model");
+  try {
+    return await use(model);
+  } finally {
+    model.dispose();
+  }
+}
 
-async function prune(
-  model: LayersModel,
-  { sparsity, criterion }: Structured,
-  { backend }: Circumstances,
-): Promise<LayersModel> {
-  const stored = await storeLayersModel(backend.tf, model);
-  const analysis = analyse(model);
-  const removed = leastImportant(analysis, weightsOf(stored), sparsity, criterion);
-  if (removed.size === 0) {
+async function removeUnits(stored: StoredModel, prune: Prune, { tf }: Circumstances): Promise<StoredModel> {
+  const { structured } = prune;
+  if (structured === undefined) return stored;
+  return withModel(tf, stored, (model) => {
+    const analysis = analyse(model);
+    const removed = leastImportant(analysis, weightsOf(stored), structured.sparsity, structured.criterion);
+    if (removed.size > 0) return removeChannels(stored, analysis, removed);
     throw new Failure(
       "InvalidSpec",
       "spec.methods: prune.structured finds no unit or filter that may be removed; raise sparsity, or remove prune",
     );
-  }
-  const pruned = await buildLayersModel(backend.tf, removeChannels(stored, analysis, removed), "the pruned model");
-  model.dispose();
-  return pruned;
-}
-
-async function fineTune(
-  model: LayersModel,
-  { epochs, batchSize, learningRate }: FineTune,
-  { backend: { tf }, objective, seed, train }: Circumstances,
-  onShare: (share: number) => void,
-): Promise<void> {
-  if (train === undefined) return;
-  const step = opByOpStep(tf, { model, objective, optimizer: adamWith(learningRate), seed });
-  await trainLoop(tf, {
-    model,
-    objective,
-    step,
-    train,
-    epochs,
-    batchSize,
-    seed,
-    clock: () => performance.now(),
-    onState: (state) => onShare(state.step / state.steps),
   });
-  step.dispose();
 }
 
-/** Takes `model` over, and returns what is to be written. Throws Failure. */
-export async function applyMethods(
-  model: LayersModel,
-  methods: readonly Method[],
-  circumstances: Circumstances,
-): Promise<StoredModel> {
-  const { onStep } = circumstances;
-  let current = model;
-  let type: StoredType | undefined;
-  for (const [index, method] of methods.entries()) {
-    const share = (part: number) => (index + part) / methods.length;
-    if (method.prune !== undefined) {
-      onStep("prune", share(0));
-      current = await prune(current, method.prune.structured, circumstances);
-      const tuning = method.prune.fineTune;
-      if (tuning !== undefined) {
-        await fineTune(current, tuning, circumstances, (part) => onStep("fineTune", share(part)));
-      }
-    }
-    if (method.quantize !== undefined) {
-      onStep("quantize", share(0));
-      type = method.quantize.weights;
-    }
+async function prune(before: Product, method: Prune, circumstances: Circumstances): Promise<Product> {
+  const { tf, watch, onStep } = circumstances;
+  const { fineTune } = method;
+  const smaller = await removeUnits(before.stored, method, circumstances);
+  const sparse = before.sparse || method.structured === undefined;
+  if (fineTune === undefined) {
+    const plan = maskPlan(method, 0);
+    return { stored: plan === undefined ? smaller : masked(smaller, plan), sparse };
   }
-  const stored = await storeLayersModel(circumstances.backend.tf, current);
-  current.dispose();
-  return type === undefined ? stored : quantizeStored(stored, type);
+  onStep("fineTune");
+  const common = training(fineTune, circumstances);
+  const { distillation } = fineTune;
+  const plan = maskPlan(method, common.epochs * batchCount(common.train, common.batchSize));
+  const tuning: Tuning = {
+    ...common,
+    masks: plan ?? (before.sparse ? keepingZeros : undefined),
+    teacher: distillation === undefined ? undefined : { stored: before.stored, teaching: distillation },
+  };
+  return { stored: await tune(tf, smaller, tuning, watch), sparse };
+}
+
+async function distil({ stored }: Product, method: Distil, circumstances: Circumstances): Promise<Product> {
+  const { tf, objective, seed, watch } = circumstances;
+  const student = await withModel(tf, stored, (model) => studentOf(tf, model, stored, method, { objective, seed }));
+  const { temperature, alpha } = method;
+  const teacher = { stored, teaching: { temperature, alpha } };
+  const tuning = { ...training(method, circumstances), teacher };
+  return { stored: await tune(tf, student, tuning, watch), sparse: false };
+}
+
+/** What becomes of the product. Throws Failure; the reason of the watch's signal once it is aborted. */
+export async function applyMethod(before: Product, method: Method, circumstances: Circumstances): Promise<Product> {
+  const { onStep } = circumstances;
+  if (method.distil !== undefined) {
+    onStep("distil");
+    return distil(before, method.distil, circumstances);
+  }
+  if (method.prune !== undefined) {
+    onStep("prune");
+    return prune(before, method.prune, circumstances);
+  }
+  onStep("quantize");
+  return { ...before, quantize: method.quantize };
 }

@@ -1,29 +1,16 @@
-/** What was measured, as numbers in the artefact's manifest, and back: an adopted artefact tells what it cost. */
-import { Measurement } from "../../crds/optimization-job.ts";
-import type { Comparison } from "./goals.ts";
-import { compare } from "./goals.ts";
+/** What an artefact's manifest keeps of its optimization, and back: an adopted artefact tells what it cost. */
+import type { ArtefactManifest } from "../../crds/contract/artefact.ts";
+import type { Candidate } from "../../crds/optimization-job.ts";
+import { type Comparison, compare } from "./goals.ts";
 
-function flat(prefix: string, measurement: Measurement): Record<string, number> {
-  return Object.fromEntries(
-    Object.entries(measurement).flatMap(([name, value]) => (value === undefined ? [] : [[`${prefix}${name}`, value]])),
-  );
+type Record = NonNullable<ArtefactManifest["optimization"]>;
+
+export function recordOf({ before, after }: Comparison, candidates: Candidate[]): Record {
+  return { before, after, candidates };
 }
 
-export function toNumbers({ before, after }: Comparison): Record<string, number> {
-  return { ...flat("", after), ...flat("before.", before) };
-}
-
-/** Undefined when the numbers are not those of an optimization. */
-export function fromNumbers(numbers: Record<string, number> | undefined): Comparison | undefined {
-  const parts = (prefix: string) =>
-    Measurement.safeParse(
-      Object.fromEntries(
-        Object.keys(Measurement.shape).flatMap((name) => {
-          const value = numbers?.[`${prefix}${name}`];
-          return value === undefined ? [] : [[name, value]];
-        }),
-      ),
-    );
-  const [before, after] = [parts("before."), parts("")];
-  return before.success && after.success ? compare(before.data, after.data) : undefined;
+/** Undefined when the artefact is not that of an optimization. */
+export function comparisonOf(record: Record | undefined): (Comparison & { candidates: Candidate[] }) | undefined {
+  if (record === undefined) return undefined;
+  return { ...compare(record.before, record.after), candidates: record.candidates };
 }

@@ -1,117 +1,100 @@
 /** An optimization from its specification to its artefact and to what was measured. */
-import type { LayersModel } from "@tensorflow/tfjs";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { DOCUMENTS_FOLDER } from "../../crds/contract/artefact.ts";
 import type { OptimizationProgress } from "../../crds/contract/progress.ts";
 import type { OptimizationRun } from "../../crds/contract/run.ts";
-import type { Measurement } from "../../crds/optimization-job.ts";
-import type { Dataset } from "../data/dataset.ts";
-import { loadDataset } from "../data/load.ts";
 import type { Backend } from "../engine/backend.ts";
-import { Failure } from "../failure.ts";
+import { Failure, systemCode } from "../failure.ts";
+import { loadLayersModel } from "../formats/tfjs-layers.ts";
 import { signatureOf } from "../formats/signature.ts";
-import { loadLayers } from "../formats/model.ts";
-import { loadLayersModel, writeLayersModel } from "../formats/tfjs-layers.ts";
+import type { Interruption } from "../interruption.ts";
 import { type Reporter, reporter } from "../reporter.ts";
-import { type Artefact, openArtefact } from "../store/artefact.ts";
+import type { Artefact } from "../store/artefact.ts";
 import { type ArtefactDescription, findFinished, writeArtefact } from "../store/artefact-writer.ts";
 import { Fence } from "../store/fence.ts";
-import { fileRecords, filesDigest } from "../store/files.ts";
-import { resolveInput, resolveUri } from "../store/uri.ts";
-import { evaluate } from "../training/evaluate.ts";
-import { type Objective, checkLabels } from "../training/objective.ts";
+import { resolveUri } from "../store/uri.ts";
 import { type Surroundings, artefactStatus, openEngine, softwareOf } from "../work.ts";
-import { requireSameShape } from "../training/datasets.ts";
-import { type Comparison, compare, missedGoals } from "./goals.ts";
-import { applyMethods } from "./methods.ts";
-import { exampleShapeOf, objectiveOf } from "./objective.ts";
-import { fromNumbers, toNumbers } from "./record.ts";
-import { measureSpeed } from "./speed.ts";
+import { type Making, makeCandidates } from "./candidates.ts";
+import { choose } from "./choice.ts";
+import { type Comparison, missedGoals, worsened } from "./goals.ts";
+import { type Inputs, type Source, loadInputs, openSource } from "./inputs.ts";
+import { comparisonOf, recordOf } from "./record.ts";
+import { reportPage } from "./report/page.ts";
+import { Workplace, removeCandidates } from "./workplace.ts";
 
 type Report = Reporter<OptimizationProgress>;
 
-interface Inputs {
-  source: Artefact;
-  test: Dataset;
-  train?: Dataset;
-  /** Digest of the files that fine-tuning learns from. */
-  trainDigest?: string;
+/** The chosen candidate. */
+interface Chosen {
+  key: string;
+  comparison: Comparison;
+  candidates: ReturnType<typeof choose>["candidates"];
 }
 
-async function loadInputs({ model, optimization }: OptimizationRun, volumes: string): Promise<Inputs> {
-  const folder = await resolveInput(model.uri, volumes);
-  const source = await openArtefact(folder, { digest: model.digest, shownAs: model.uri });
-  const { dataset: test } = await loadDataset(optimization.dataset.test, volumes, "spec.dataset.test");
-  if (optimization.dataset.train === undefined) return { source, test };
-  const { dataset: train, files } = await loadDataset(optimization.dataset.train, volumes, "spec.dataset.train");
-  requireSameShape(train, test);
-  return { source, test, train, trainDigest: filesDigest(files) };
-}
-
-function checkInputs(run: OptimizationRun, model: LayersModel, objective: Objective, { test, train }: Inputs): void {
-  const shape = exampleShapeOf(model);
-  const size = model.outputs[0]?.shape.at(-1) ?? 1;
-  for (const dataset of [test, train]) {
-    if (dataset === undefined) continue;
-    if (dataset.exampleShape.join() !== shape.join()) {
-      const [found, wanted] = [dataset.exampleShape, shape].map((part) => `[${part.join(", ")}]`);
-      throw new Failure(
-        "DataRejected",
-        `${dataset.source} has examples of shape ${found}, but the model takes ${wanted}; use the data that it was trained for`,
-      );
-    }
-    checkLabels(objective, size, dataset);
-  }
-  if (run.optimization.goals.maxAccuracyDrop !== undefined && objective.metrics.length === 0) {
-    throw new Failure(
-      "InvalidSpec",
-      `spec.goals.maxAccuracyDrop: a model with loss ${objective.loss} has no accuracy; remove it`,
-    );
-  }
-}
-
-/** Measures both models: what they are, what they get right, and, in turns, how fast they are. */
-async function measure(
-  { tf }: Backend,
-  models: { before: LayersModel; after: LayersModel },
-  bytes: { before: number; after: number },
-  objective: Objective,
-  test: Dataset,
-): Promise<Comparison> {
-  const speed = await measureSpeed(tf, models, test, () => performance.now());
-  const measurementOf = async (which: "before" | "after"): Promise<Measurement> => {
-    const { loss = NaN, accuracy } = await evaluate(tf, models[which], objective, test);
-    return {
-      bytes: bytes[which],
-      parameters: models[which].countParams(),
-      ...(accuracy === undefined ? {} : { accuracy }),
-      loss,
-      ...speed[which],
-    };
+/** What status and events tell of a comparison. */
+function told(run: OptimizationRun, comparison: Comparison) {
+  const { before, after, sizeRatio, speedup, accuracyDrop } = comparison;
+  return {
+    ...{ before, after, sizeRatio, speedup },
+    ...(accuracyDrop === undefined ? {} : { accuracyDrop }),
+    missedGoals: missedGoals(run.optimization.goals, comparison),
+    worse: worsened(comparison),
   };
-  return compare(await measurementOf("before"), await measurementOf("after"));
 }
 
-function describe(
+/** Passes on how far candidates are. */
+function following(run: OptimizationRun, report: Report, workplace: Workplace): Partial<Making> {
+  const start = performance.now();
+  const { goals, search } = run.optimization;
+  const place = (step: number, time: string) => ({ candidates: workplace.count, step, time });
+  let first: number | undefined;
+  return {
+    onStep: (step, share) => {
+      first ??= share;
+      const passed = share - first;
+      // Too early an estimate is none: the first steps prepare the engine.
+      const seconds = (performance.now() - start) / 1000;
+      const eta = passed < 0.05 ? {} : { etaSeconds: Math.ceil((seconds * (1 - share)) / passed) };
+      report.update({ step, progressPercent: Math.floor(95 * share), ...eta }, step !== report.current().step);
+    },
+    onSaved: (step, time) => report.update({ checkpoint: place(step, time) }),
+    onResumed: (step, time) => {
+      report.update({ checkpoint: place(step, time), resumed: place(step, new Date().toISOString()) });
+    },
+    onTried: (tried) => {
+      if (tried.every(({ comparison }) => comparison === undefined)) return;
+      const { candidates } = choose(tried, goals, search !== undefined);
+      report.update({ candidates, checkpoint: place(0, new Date().toISOString()) });
+    },
+  };
+}
+
+async function describe(
   run: OptimizationRun,
   backend: Backend,
-  { source, trainDigest }: Inputs,
-  after: LayersModel,
-  comparison: Comparison,
-): ArtefactDescription {
+  { source: artefact, trainDigest }: Inputs,
+  { comparison, candidates }: Chosen,
+  staging: string,
+): Promise<ArtefactDescription> {
   const { kind, namespace, name, uid, run: id, specHash } = run.job;
-  const licence = run.output.licence ?? source.manifest?.licence;
-  const training = source.manifest?.training;
+  const licence = run.output.licence ?? artefact.manifest?.licence;
+  const training = artefact.manifest?.training;
+  const { accuracy, loss } = comparison.after;
+  const model = await loadLayersModel(backend.tf, staging, run.output.uri);
   return {
     name,
     format: "TfjsLayers",
-    signature: signatureOf(after),
-    parameters: after.countParams(),
+    signature: signatureOf(model),
+    parameters: comparison.after.parameters,
     ...(training === undefined ? {} : { training }),
-    evaluation: toNumbers(comparison),
+    evaluation: { ...(loss === undefined ? {} : { loss }), ...(accuracy === undefined ? {} : { accuracy }) },
+    optimization: recordOf(comparison, candidates),
     lineage: {
       job: { kind, namespace, name, uid },
       run: id,
       specHash,
-      parents: [source.digest],
+      parents: [artefact.digest],
       ...(trainDigest === undefined ? {} : { dataset: trainDigest }),
       software: softwareOf(backend),
     },
@@ -120,61 +103,63 @@ function describe(
   };
 }
 
+async function chooseCandidate(run: OptimizationRun, making: Making): Promise<Chosen> {
+  const { tried, keys } = await makeCandidates(making);
+  const { goals, search } = run.optimization;
+  const { chosen, candidates } = choose(tried, goals, search !== undefined);
+  const [comparison, key] = [tried[chosen]?.comparison, keys[chosen]];
+  if (comparison === undefined || key === undefined) throw new RangeError("the chosen candidate was not measured");
+  return { key, comparison, candidates };
+}
+
 async function optimizeAndWrite(
   run: OptimizationRun,
   folder: string,
   surroundings: Surroundings,
-  { report, fence }: { report: Report; fence: Fence },
+  { report, fence, interruption }: { report: Report; fence: Fence; interruption: Interruption },
 ): Promise<Artefact> {
   const { volumes, threads } = surroundings;
+  const { uri } = run.output;
   const inputs = await loadInputs(run, volumes);
-  const { source, test, train } = inputs;
-  report.update({ modelDigest: source.digest });
+  report.update({ modelDigest: inputs.source.digest });
   const backend = await openEngine(run.compute, threads);
-  const { tf } = backend;
   report.update({ engine: backend.engine, device: backend.device });
-  const load = () => loadLayers(tf, source.dir, run.model.uri);
-  const before = await load();
-  const objective = objectiveOf(source, before, run.model.uri);
-  checkInputs(run, before, objective, inputs);
+  const source: Source = await openSource(backend.tf, run, inputs);
+  const workplace = await Workplace.open(folder, uri, fence);
+  if (workplace.count > 0) {
+    report.update({ resumed: { candidates: workplace.count, step: 0, time: new Date().toISOString() } });
+  }
   report.update({ state: "Optimizing" });
-  const { methods, seed } = run.optimization;
-  const start = performance.now();
-  const onStep = (step: string, share: number) => {
-    // Too early an estimate is none: the first step prepares the engine.
-    const eta = share < 0.1 ? {} : { etaSeconds: Math.ceil(((performance.now() - start) / 1000) * (1 / share - 1)) };
-    report.update({ step, progressPercent: Math.floor(90 * share), ...eta }, step !== report.current().step);
-  };
-  const stored = await applyMethods(await load(), methods, { backend, objective, seed, train, onStep });
+  const chosen = await chooseCandidate(run, {
+    ...{ backend, compute: run.compute, threads, optimization: run.optimization, specHash: run.job.specHash },
+    ...{ source, inputs, workplace, fence, signal: interruption.watch() },
+    ...following(run, report, workplace),
+  } as Making);
+  report.update({ state: "Uploading", progressPercent: 99, candidates: chosen.candidates });
   return writeArtefact(
     folder,
     async (staging) => {
-      await writeLayersModel(stored, staging);
-      // What is measured is what was written.
-      const after = await loadLayersModel(tf, staging, run.output.uri);
-      const written = (await fileRecords(staging)).reduce((sum, file) => sum + file.bytes, 0);
-      report.update({ state: "Evaluating", step: "measure", progressPercent: 90 });
-      const comparison = await measure(
-        backend,
-        { before, after },
-        { before: source.bytes, after: written },
-        objective,
-        test,
-      );
-      report.update({ state: "Uploading", progressPercent: 99 });
-      return describe(run, backend, inputs, after, comparison);
+      await workplace.copy(chosen.key, staging);
+      await mkdir(join(staging, DOCUMENTS_FOLDER));
+      const page = reportPage({ run, ...chosen, ...told(run, chosen.comparison) });
+      await writeFile(join(staging, DOCUMENTS_FOLDER, "optimization.html"), page);
+      return describe(run, backend, inputs, chosen, staging);
     },
-    { shownAs: run.output.uri, fence },
+    { shownAs: uri, fence },
   );
 }
 
 /** Judges what was measured. Throws Failure GuardMissed when a goal was missed and the specification says Fail. */
 function judge(run: OptimizationRun, artefact: Artefact, report: Report): OptimizationProgress {
   const { goals } = run.optimization;
-  const comparison = fromNumbers(artefact.manifest?.evaluation);
-  const missed = comparison === undefined ? [] : missedGoals(goals, comparison);
+  const record = comparisonOf(artefact.manifest?.optimization);
   const [modelDigest] = artefact.manifest?.lineage.parents ?? [];
-  const known = { modelDigest, ...comparison, missedGoals: missed, artefact: artefactStatus(run.output.uri, artefact) };
+  const known = {
+    modelDigest,
+    ...(record === undefined ? {} : { ...told(run, record), candidates: record.candidates }),
+    artefact: artefactStatus(run.output.uri, artefact),
+  };
+  const missed = known.missedGoals ?? [];
   if (missed.length > 0 && goals.onMiss === "Fail") {
     report.update(known);
     throw new Failure(
@@ -186,14 +171,22 @@ function judge(run: OptimizationRun, artefact: Artefact, report: Report): Optimi
   return report.current();
 }
 
+/** The artefact stands without them; what cannot be removed does no harm. */
+async function forgetCandidates(folder: string): Promise<void> {
+  await removeCandidates(folder).catch((error: unknown) => {
+    console.warn(`Candidates beside ${folder} could not be removed (${systemCode(error) ?? String(error)})`);
+  });
+}
+
 /**
  * Runs the optimization, writes its artefact and judges the goals; a complete artefact of the same specification is
- * adopted instead. `onProgress` hears where it stands. Throws Failure.
+ * adopted instead. `onProgress` hears where it stands. Throws Failure; Terminated when it is interrupted.
  */
 export async function optimize(
   run: OptimizationRun,
   surroundings: Surroundings,
   onProgress: (progress: OptimizationProgress) => void,
+  interruption: Interruption,
 ): Promise<OptimizationProgress> {
   const initial: OptimizationProgress = {
     kind: "OptimizationProgress",
@@ -207,11 +200,14 @@ export async function optimize(
   const former = await findFinished(folder, run.job.specHash, uri);
   if (former !== undefined) {
     report.update({ adopted: true }, false);
+    await forgetCandidates(folder);
     return judge(run, former, report);
   }
   const fence = await Fence.take(folder, uri);
   try {
-    return judge(run, await optimizeAndWrite(run, folder, surroundings, { report, fence }), report);
+    const artefact = await optimizeAndWrite(run, folder, surroundings, { report, fence, interruption });
+    await forgetCandidates(folder);
+    return judge(run, artefact, report);
   } finally {
     await fence.release();
   }
