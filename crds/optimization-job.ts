@@ -189,4 +189,3 @@ export type OptimizationJobStatus = z.output<typeof Status>;
 export type OptimizationJob = Resource<"OptimizationJob", OptimizationJobSpec, OptimizationJobStatus>;
 export type Measurement = z.output<typeof Measurement>;
 export type Candidate = z.output<typeof Candidate>;
-export type SavedCandidates = z.output<typeof Saved>;

@@ -108,7 +108,8 @@ const Student = oneOf(
       description: "The teacher with this share of its units and filters, the strongest, to begin with",
     }),
     layers: z.array(Layer).min(1).max(64).meta({
-      description: "Layers of its own, after those of the teacher that prepare features (Rescaling, Reshape, Normalization)",
+      description:
+        "Layers of its own, after those of the teacher that prepare features (Rescaling, Reshape, Normalization)",
     }),
   },
   "The smaller model that learns",

@@ -3,6 +3,7 @@ import { EXIT, type ExitCode, type FailureReason } from "../crds/contract/exit-c
 const EXIT_CODES: Record<FailureReason, ExitCode> = {
   InvalidSpec: EXIT.specification,
   ModelUnsupported: EXIT.specification,
+  LicenceForbidsDerivatives: EXIT.specification,
   DataRejected: EXIT.data,
   DigestMismatch: EXIT.data,
   InputMissing: EXIT.missingInput,

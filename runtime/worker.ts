@@ -27,7 +27,7 @@ async function work({ run, surroundings }: Assignment, interruption: Interruptio
     const progress =
       run.kind === "TrainingRun"
         ? await train(run, surroundings, onProgress, interruption)
-        : await optimize(run, surroundings, onProgress);
+        : await optimize(run, surroundings, onProgress, interruption);
     return { type: "done", progress };
   } catch (error) {
     const failure = asFailure(error);

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { Energy, Privacy } from "../accounts.ts";
 import { Digest } from "../common.ts";
 import { Loss, LossOptions, Metric } from "../objective.ts";
+import { Candidate, Measurement } from "../optimization-job.ts";
 import { digestOf } from "./canonical.ts";
 
 /** Datatypes by their names in the Open Inference Protocol. */
@@ -56,6 +57,8 @@ export const ArtefactManifest = z.strictObject({
     .optional(),
   /** Loss and metrics on held-out data. */
   evaluation: z.record(z.string(), z.number()).optional(),
+  /** What an optimization measured, and what it tried. */
+  optimization: z.strictObject({ before: Measurement, after: Measurement, candidates: z.array(Candidate) }).optional(),
   lineage: z.strictObject({
     job: z.strictObject({ kind: z.string(), namespace: z.string(), name: z.string(), uid: z.string() }),
     run: z.string(),

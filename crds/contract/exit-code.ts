@@ -29,6 +29,7 @@ export const FAILURE_REASONS = [
   "InputMissing",
   "DigestMismatch",
   "ModelUnsupported",
+  "LicenceForbidsDerivatives",
   "GpuNotVisible",
   "GuardMissed",
   "OutOfMemory",

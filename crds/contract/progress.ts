@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { Energy, Privacy } from "../accounts.ts";
 import { ArtefactStatus, Digest } from "../common.ts";
-import { Measurement } from "../optimization-job.ts";
+import { CANDIDATES_LIMIT, Candidate, Measurement, Saved as SavedCandidates } from "../optimization-job.ts";
 import { JobState } from "../training-job.ts";
 import { FAILURE_REASONS } from "./exit-code.ts";
 
@@ -75,6 +75,13 @@ export const OptimizationProgress = z.strictObject({
   speedup: z.number().optional(),
   accuracyDrop: z.number().optional(),
   missedGoals: z.array(z.string().max(256)).max(8).optional(),
+  /** What got worse. */
+  worse: z.array(z.string().max(256)).max(8).optional(),
+  candidates: z.array(Candidate).max(CANDIDATES_LIMIT).optional(),
+  /** The newest saved state. */
+  checkpoint: SavedCandidates.optional(),
+  /** The saved state from which this process continued, and when. */
+  resumed: SavedCandidates.optional(),
 });
 
 export const ServingProgress = z.strictObject({

@@ -72,7 +72,18 @@ export function withoutModel(
 
 type Details = Pick<
   OptimizationJobStatus,
-  "model" | "step" | "before" | "after" | "sizeRatio" | "speedup" | "accuracyDrop" | "missedGoals"
+  | "model"
+  | "step"
+  | "before"
+  | "after"
+  | "sizeRatio"
+  | "speedup"
+  | "accuracyDrop"
+  | "missedGoals"
+  | "worse"
+  | "candidates"
+  | "checkpoint"
+  | "resumed"
 >;
 
 export function optimizationStatus(
@@ -94,6 +105,10 @@ export function optimizationStatus(
     speedup: said?.speedup ?? before.speedup,
     accuracyDrop: said?.accuracyDrop ?? before.accuracyDrop,
     missedGoals: said?.missedGoals ?? before.missedGoals,
+    worse: said?.worse ?? before.worse,
+    candidates: said?.candidates ?? before.candidates,
+    checkpoint: said?.checkpoint ?? before.checkpoint,
+    resumed: said?.resumed ?? before.resumed,
   });
 }
 

@@ -43,6 +43,8 @@ function comparisonLines({
   speedup,
   accuracyDrop,
   missedGoals = [],
+  worse = [],
+  candidates = [],
 }: OptimizationProgress): string[] {
   if (before === undefined || after === undefined) return [];
   const row = (name: string, a: number | undefined, b: number | undefined, note = "") =>
@@ -53,6 +55,7 @@ function comparisonLines({
   return [
     `  ${"".padEnd(18)}${"before".padStart(12)}${"after".padStart(12)}`,
     ...row("bytes", before.bytes, after.bytes, `${times(sizeRatio)} smaller`),
+    ...row("bytes after gzip", before.compressedBytes, after.compressedBytes),
     ...row("parameters", before.parameters, after.parameters),
     ...row("accuracy", before.accuracy, after.accuracy, accuracyDrop === undefined ? "" : `drop ${show(accuracyDrop)}`),
     ...row("loss", before.loss, after.loss),
@@ -64,6 +67,8 @@ function comparisonLines({
     ),
     ...row("examples per s", before.throughputPerSecond, after.throughputPerSecond),
     ...missedGoals.map((goal) => `  missed: ${goal}`),
+    ...worse.map((what) => `  worse: ${what}`),
+    ...candidates.map(({ methods, chosen, why }) => `  ${chosen === true ? "kept" : "not kept"}: ${methods}: ${why}`),
   ];
 }
 
@@ -95,13 +100,15 @@ export function resultLines(progress: Progress): string[] {
   return lines;
 }
 
-/** Says once from where a training goes on. */
+/** Says once from where a run goes on. */
 function resumption(): (progress: Progress) => string[] {
   let told = false;
   return (progress) => {
-    if (told || progress.kind !== "TrainingProgress" || progress.resumed === undefined) return [];
+    if (told || progress.kind === "ServingProgress" || progress.resumed === undefined) return [];
     told = true;
-    return [`goes on from epoch ${progress.resumed.epoch}, step ${progress.resumed.step}`];
+    const { resumed } = progress;
+    const place = "epoch" in resumed ? `epoch ${resumed.epoch}` : `${resumed.candidates} finished candidates`;
+    return [`goes on from ${place}, step ${resumed.step}`];
   };
 }
 

@@ -48,12 +48,18 @@ function failed(
 /** Kubernetes kills a pod 30 seconds after it asked it to end, if nothing else is said. */
 const TERMINATION_MILLISECONDS = 20_000;
 
+/** From where it goes on when it is run again. */
+function savedState(progress: Progress): string | undefined {
+  if (progress.kind === "ServingProgress" || progress.checkpoint === undefined) return undefined;
+  const { checkpoint } = progress;
+  if ("epoch" in checkpoint) return `epoch ${checkpoint.epoch}, step ${checkpoint.step}`;
+  return `${checkpoint.candidates} finished candidates, step ${checkpoint.step} of the next`;
+}
+
 function terminated(progress: Progress): Failure {
-  const { checkpoint } = progress.kind === "TrainingProgress" ? progress : {};
+  const saved = savedState(progress);
   const next =
-    checkpoint === undefined
-      ? "it starts again when it is run again"
-      : `it goes on from epoch ${checkpoint.epoch}, step ${checkpoint.step} when it is run again`;
+    saved === undefined ? "it starts again when it is run again" : `it goes on from ${saved} when it is run again`;
   return new Failure("Terminated", `The run was asked to end; ${next}`);
 }
 

@@ -14,7 +14,7 @@ export function terminationMessage(progress: Progress): string {
   const cut = { ...rest, ...shortened };
   const without = (names: readonly string[]) =>
     JSON.stringify(Object.fromEntries(Object.entries(cut).filter(([name]) => !names.includes(name))));
-  const order = ["metrics", "missedGoals", "evaluation", "before", "after"];
+  const order = ["candidates", "metrics", "missedGoals", "evaluation", "before", "after"];
   const candidates = order.map((_, index) => without(order.slice(0, index)));
   return candidates.find(fits) ?? without(order);
 }

@@ -68,7 +68,7 @@ async function watchOf(key: string, making: Making, onShare: (share: number) => 
     onShare,
     resume: async (step): Promise<Position | undefined> => {
       checkpoints = new Checkpoints({
-        ...{ store, specHash, step, policy: POLICY },
+        ...{ store, specHash, memory: step, policy: POLICY },
         dataset: inputs.trainDigest ?? "",
         software: softwareOf(backend),
         now: () => new Date(),

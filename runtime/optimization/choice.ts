@@ -56,8 +56,14 @@ function pick(candidates: readonly Measured[], goals: Goals, last: Tried | undef
     };
   }
   const missing = ({ comparison }: Measured) => totalShortfall(goals, comparison);
-  const best = others.reduce((a, b) => (missing(b) < missing(a) || (missing(b) === missing(a) && gain(b) > gain(a)) ? b : a), first);
-  return { best, why: `none reaches every goal; this one misses least: ${missedGoals(goals, best.comparison).join("; ")}` };
+  const best = others.reduce(
+    (a, b) => (missing(b) < missing(a) || (missing(b) === missing(a) && gain(b) > gain(a)) ? b : a),
+    first,
+  );
+  return {
+    best,
+    why: `none reaches every goal; this one misses least: ${missedGoals(goals, best.comparison).join("; ")}`,
+  };
 }
 
 function reasonAgainst(candidate: Tried, goals: Goals, front: ReadonlySet<Tried>, best: Measured): string {

@@ -1,6 +1,5 @@
 import type { Measurement } from "../../crds/optimization-job.ts";
-import { compare, missedGoals } from "./goals.ts";
-import { fromNumbers, toNumbers } from "./record.ts";
+import { compare, missedGoals, quantityValue, totalShortfall, worsened } from "./goals.ts";
 import { median } from "./speed.ts";
 
 const before: Measurement = {
@@ -50,11 +49,46 @@ it("misses an accuracy that could not be measured", () => {
   expect(missedGoals({ maxAccuracyDrop: 0.5, onMiss: "Fail" }, compare(before, without))).toHaveLength(1);
 });
 
-it("survives the artefact's manifest", () => {
-  const comparison = compare(before, after);
-  expect(fromNumbers(toNumbers(comparison))).toEqual(comparison);
-  expect(fromNumbers({ loss: 0.1 })).toBeUndefined();
-  expect(fromNumbers(undefined)).toBeUndefined();
+it("judges bytes, latency, throughput, accuracy and loss by their own limits", () => {
+  const goals = {
+    maxBytes: "150",
+    maxLatencyMilliseconds: 1.5,
+    minThroughputPerSecond: 80,
+    minAccuracy: 0.98,
+    maxLossIncrease: 0.05,
+    onMiss: "Fail",
+  } as const;
+  expect(missedGoals(goals, compare(before, after))).toEqual([
+    "minAccuracy 0.98: accuracy is 0.97",
+    "maxLossIncrease 0.05: loss rose by 0.1",
+    "maxBytes 150: the files have 200 bytes",
+    "maxLatencyMilliseconds 1.5: a prediction takes 2 ms",
+    "minThroughputPerSecond 80: 50 predictions a second",
+  ]);
+  const reached = { ...goals, maxBytes: "1Ki", maxLatencyMilliseconds: 2, minThroughputPerSecond: 50 };
+  expect(missedGoals({ ...reached, minAccuracy: 0.97, maxLossIncrease: 0.1 }, compare(before, after))).toEqual([]);
+});
+
+it("knows how far goals are missed, in relation to each", () => {
+  const shortfall = (goals: object) => totalShortfall({ onMiss: "Fail", ...goals }, compare(before, after));
+  expect(shortfall({ minSpeedup: 1 })).toBeCloseTo(0.5, 9);
+  expect(shortfall({ minSpeedup: 1, maxBytes: 100 })).toBeCloseTo(1.5, 9);
+  expect(shortfall({ minSizeRatio: 5 })).toBe(0);
+});
+
+it("reads quantities as Kubernetes writes them", () => {
+  expect(["100Ki", "1.5M", 7, "2Gi", "900"].map(quantityValue)).toEqual([102_400, 1_500_000, 7, 2 ** 31, 900]);
+});
+
+it("says what got worse", () => {
+  const larger = { ...after, bytes: 2000, compressedBytes: 300 };
+  expect(worsened(compare({ ...before, compressedBytes: 150 }, larger))).toEqual([
+    "the files are 2 times larger",
+    "the compressed files are 2 times larger",
+    "a prediction takes 2 times as long",
+    "throughput is 0.5 times what it was",
+  ]);
+  expect(worsened(compare(after, before))).toEqual(["the files are 5 times larger"]);
 });
 
 it("takes the middle, or the mean of the two middle ones", () => {

@@ -36,7 +36,10 @@ function inputOf(executor: Executor, request: MeasureRequest, start: number, row
   if (spec === undefined) throw new Failure("ModelUnsupported", "The model has no input");
   const { features, exampleShape, count } = request;
   const width = exampleShape.reduce((product, size) => product * size, 1);
-  const values = Float32Array.from({ length: rows * width }, (_, i) => features[(start * width + i) % (count * width)] ?? 0);
+  const values = Float32Array.from(
+    { length: rows * width },
+    (_, i) => features[(start * width + i) % (count * width)] ?? 0,
+  );
   const isInteger = spec.datatype === "INT32";
   const data = isInteger ? ARRAYS.INT32.from(values) : values;
   return { name: spec.name, datatype: isInteger ? "INT32" : "FP32", shape: [rows, ...exampleShape], data };
@@ -77,7 +80,7 @@ async function measure(request: MeasureRequest): Promise<MeasureReply> {
   try {
     const executors: Executor[] = [];
     for (const model of request.models) executors.push(await openExecutor(model));
-    const found = [];
+    const found: Awaited<ReturnType<typeof predictions>>[] = [];
     for (const executor of executors) found.push(await predictions(executor, request));
     const speeds = await measureSpeed(
       executors.map((executor) => subject(executor, request)),

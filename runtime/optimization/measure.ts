@@ -2,10 +2,9 @@
 import { createReadStream } from "node:fs";
 import { join } from "node:path";
 import { createGzip } from "node:zlib";
-import type { Tensor2D } from "@tensorflow/tfjs";
 import type { Compute } from "../../crds/contract/run.ts";
 import type { Measurement } from "../../crds/optimization-job.ts";
-import type { Dataset } from "../data/dataset.ts";
+import { type Dataset, sizeOf } from "../data/dataset.ts";
 import type { Tf } from "../engine/backend.ts";
 import { crashOf, moduleBeside, startChild } from "../engine/child.ts";
 import { Failure } from "../failure.ts";
@@ -13,7 +12,7 @@ import type { ModelToLoad } from "../serving/inference-engine.ts";
 import { listFiles } from "../store/files.ts";
 import { Averages } from "../training/averages.ts";
 import { lossFunction } from "../training/losses.ts";
-import { metricOf } from "../training/metrics.ts";
+import { metricValues, statisticValues } from "../training/metrics.ts";
 import { type Objective, targetsOf } from "../training/objective.ts";
 import { type Comparison, compare } from "./goals.ts";
 import type { Answers, MeasureReply, MeasureRequest } from "./measure-worker.ts";
@@ -67,27 +66,27 @@ export async function answersOf(request: MeasureRequest, signal?: AbortSignal): 
 const SCORED = 256;
 
 /** Loss and metrics of these predictions. */
-export function score(tf: Tf, objective: Objective, dataset: Dataset, { predictions }: Answers): Record<string, number> {
+export function score(tf: Tf, objective: Objective, dataset: Dataset, answers: Answers): Record<string, number> {
+  const { predictions, answerShape } = answers;
+  const { loss, lossOptions, metrics } = objective;
+  const output = { loss, lossOptions, size: answerShape.at(-1) ?? 1 };
+  const [width, labelWidth] = [sizeOf(answerShape), dataset.labels.length / dataset.count];
   const averages = new Averages();
-  const width = predictions.length / dataset.count;
   for (let start = 0; start < dataset.count; start += SCORED) {
-    const count = Math.min(SCORED, dataset.count - start);
+    const end = Math.min(start + SCORED, dataset.count);
     const values = tf.tidy(() => {
-      const part = predictions.subarray(start * width, (start + count) * width);
-      const found: Tensor2D = tf.tensor2d(part, [count, width]);
-      const targets = targetsOf(tf, objective, width, dataset.labels.subarray(start, start + count));
-      const metrics = objective.metrics.map((metric): [string, number] => [
-        metric,
-        metricOf(tf, metric, targets, found).dataSync()[0] ?? NaN,
-      ]);
+      const found = tf.tensor(predictions.subarray(start * width, end * width), [end - start, ...answerShape]);
+      const labels = dataset.labels.subarray(start * labelWidth, end * labelWidth);
+      const targets = targetsOf(tf, objective, found.shape, labels);
+      const weights = dataset.weights === undefined ? undefined : tf.tensor1d(dataset.weights.subarray(start, end));
       return {
-        loss: lossFunction(objective.loss)(tf, targets, found).dataSync()[0] ?? NaN,
-        ...Object.fromEntries(metrics),
+        loss: lossFunction(loss, lossOptions)(tf, targets, found, weights).dataSync()[0] ?? NaN,
+        ...statisticValues(tf, metrics, targets, found, output),
       };
     });
-    averages.add(values, count);
+    averages.add(values, end - start);
   }
-  return averages.values();
+  return metricValues(metrics, averages.values(), output);
 }
 
 export interface MeasureOptions {

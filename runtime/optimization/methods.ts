@@ -29,12 +29,19 @@ export interface Circumstances {
 /** What fine-tuning and distillation have in common. Throws Failure InvalidSpec without examples. */
 function training({ epochs, batchSize, learningRate }: FineTune | Distil, { objective, seed, train }: Circumstances) {
   if (train === undefined) {
-    throw new Failure("InvalidSpec", "spec.dataset.train: training needs examples; set it, or remove fineTune and distil");
+    throw new Failure(
+      "InvalidSpec",
+      "spec.dataset.train: training needs examples; set it, or remove fineTune and distil",
+    );
   }
   return { epochs, batchSize, learningRate, objective, seed, train } satisfies Tuning;
 }
 
-async function withModel<T>(tf: Tf, stored: StoredModel, use: (model: Awaited<ReturnType<typeof buildLayersModel>>) => T | Promise<T>) {
+async function withModel<T>(
+  tf: Tf,
+  stored: StoredModel,
+  use: (model: Awaited<ReturnType<typeof buildLayersModel>>) => T | Promise<T>,
+) {
   const model = await buildLayersModel(tf, stored, "the model");
   try {
     return await use(model);

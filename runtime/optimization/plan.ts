@@ -33,7 +33,10 @@ function kindOf({ distil, prune }: Method): string {
 }
 
 function trial(methods: readonly Method[], numbers: readonly number[]): Trial {
-  return { methods: numbers, name: numbers.flatMap((number) => methods.slice(number, number + 1).map(nameOf)).join(" > ") };
+  return {
+    methods: numbers,
+    name: numbers.flatMap((number) => methods.slice(number, number + 1).map(nameOf)).join(" > "),
+  };
 }
 
 /** All selections that begin with `chosen`, each before those that go on from it. */

@@ -17,9 +17,8 @@ import { resolveUri } from "../store/uri.ts";
 import { type Surroundings, artefactStatus, openEngine, softwareOf } from "../work.ts";
 import { type Making, makeCandidates } from "./candidates.ts";
 import { choose } from "./choice.ts";
-import { type Comparison, missedGoals, worsened } from "./goals.ts";
+import { type Comparison, compare, missedGoals, worsened } from "./goals.ts";
 import { type Inputs, type Source, loadInputs, openSource } from "./inputs.ts";
-import { comparisonOf, recordOf } from "./record.ts";
 import { reportPage } from "./report/page.ts";
 import { Workplace, removeCandidates } from "./workplace.ts";
 
@@ -89,7 +88,7 @@ async function describe(
     parameters: comparison.after.parameters,
     ...(training === undefined ? {} : { training }),
     evaluation: { ...(loss === undefined ? {} : { loss }), ...(accuracy === undefined ? {} : { accuracy }) },
-    optimization: recordOf(comparison, candidates),
+    optimization: { before: comparison.before, after: comparison.after, candidates },
     lineage: {
       job: { kind, namespace, name, uid },
       run: id,
@@ -152,11 +151,12 @@ async function optimizeAndWrite(
 /** Judges what was measured. Throws Failure GuardMissed when a goal was missed and the specification says Fail. */
 function judge(run: OptimizationRun, artefact: Artefact, report: Report): OptimizationProgress {
   const { goals } = run.optimization;
-  const record = comparisonOf(artefact.manifest?.optimization);
+  const record = artefact.manifest?.optimization;
   const [modelDigest] = artefact.manifest?.lineage.parents ?? [];
   const known = {
     modelDigest,
-    ...(record === undefined ? {} : { ...told(run, record), candidates: record.candidates }),
+    ...(record === undefined ? undefined : told(run, compare(record.before, record.after))),
+    ...(record === undefined ? {} : { candidates: record.candidates }),
     artefact: artefactStatus(run.output.uri, artefact),
   };
   const missed = known.missedGoals ?? [];

@@ -1,6 +1,6 @@
 /** Trains a model that a method has changed. */
 import type { FineTune, Teaching } from "../../crds/optimization-methods.ts";
-import type { Dataset } from "../data/dataset.ts";
+import type { Examples } from "../data/dataset.ts";
 import type { Tf } from "../engine/backend.ts";
 import { Failure } from "../failure.ts";
 import { type StoredModel, buildLayersModel, storeLayersModel } from "../formats/tfjs-layers.ts";
@@ -28,7 +28,7 @@ export interface Watch {
 
 export interface Tuning extends Pick<FineTune, "epochs" | "batchSize" | "learningRate"> {
   objective: Objective;
-  train: Dataset;
+  train: Examples;
   seed: number;
   masks?: MaskPlan | undefined;
   /** The model whose answers are learned, and how. */
@@ -50,15 +50,18 @@ async function answering(tf: Tf, stored: StoredModel, lesson: Lesson | undefined
   const own = lessonOf(model, stored, objective);
   model.dispose();
   if (own.kind === lesson.kind) return own.unactivated(stored);
-  throw new Failure("InvalidSpec", "spec.methods: the student's last activation is not its teacher's; give it the same");
+  throw new Failure(
+    "InvalidSpec",
+    "spec.methods: the student's last activation is not its teacher's; give it the same",
+  );
 }
 
 /** The stored model with the weights that training gives it. Throws Failure; the signal's reason once it is aborted. */
 export async function tune(tf: Tf, stored: StoredModel, tuning: Tuning, watch: Watch): Promise<StoredModel> {
   const { train, epochs, batchSize, learningRate, seed, masks, teacher } = tuning;
-  const objective = { ...tuning.objective, metrics: [] };
   const lesson = await lessonFor(tf, tuning);
-  const model = await buildLayersModel(tf, await answering(tf, stored, lesson, objective), "the changed model");
+  const objective = lesson === undefined ? { ...tuning.objective, metrics: [] } : lesson.objective;
+  const model = await buildLayersModel(tf, await answering(tf, stored, lesson, tuning.objective), "the changed model");
   const taught =
     lesson === undefined || teacher === undefined
       ? undefined

@@ -40,9 +40,13 @@ const EXACT = 1e-3;
  */
 export function verifyAnswers(reference: Float32Array, found: Float32Array, exact: boolean): void {
   const refuse = (why: string) => {
-    throw new Failure("ModelUnsupported", `The written model ${why}; it is not kept. Use another method for this model`);
+    throw new Failure(
+      "ModelUnsupported",
+      `The written model ${why}; it is not kept. Use another method for this model`,
+    );
   };
-  if (found.length !== reference.length) refuse(`gives ${found.length} numbers where its layers give ${reference.length}`);
+  if (found.length !== reference.length)
+    refuse(`gives ${found.length} numbers where its layers give ${reference.length}`);
   if (!found.every(Number.isFinite)) refuse("gives numbers that are not finite");
   const mean = reference.reduce((sum, value) => sum + value, 0) / reference.length;
   let [largest, size, error, spread] = [0, 0, 0, 0];

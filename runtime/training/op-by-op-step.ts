@@ -15,6 +15,8 @@ export interface StepOptions extends Update {
   model: LayersModel;
   objective: Objective;
   seed: number;
+  /** What is learned besides labels: made once of a batch's features, it mixes in what it says of the model's answer. */
+  lesson?: ((features: Tensor) => (answer: Tensor, loss: Scalar) => Scalar) | undefined;
 }
 
 /** Trainable variables of the model, in order. */
@@ -63,7 +65,7 @@ export type GradientSource = (variables: Variable[], batch: Batch, step: number)
 /** Gradients of the mean loss. */
 function ofMeanLoss(
   tf: Tf,
-  { model, objective, seed }: StepOptions,
+  { model, objective, seed, lesson }: StepOptions,
   variables: Variable[],
   batch: Batch,
   step: number,
@@ -71,6 +73,7 @@ function ofMeanLoss(
   const loss = lossFunction(objective.loss, objective.lossOptions);
   const features = tf.tensor(batch.features, [batch.count, ...batch.exampleShape]);
   const weights = batch.weights === undefined ? undefined : tf.tensor1d(batch.weights);
+  const mixed = lesson?.(features) ?? ((_: Tensor, mean: Scalar) => mean);
   let targets: Tensor | undefined;
   let predictions: Tensor | undefined;
   const { value, grads } = tf.variableGrads(() => {
@@ -78,7 +81,7 @@ function ofMeanLoss(
     predictions = tf.keep(answer);
     targets ??= tf.keep(targetsOf(tf, objective, answer.shape, batch.labels));
     const penalty = penaltyOf(tf, model);
-    const mean = loss(tf, targets, answer, weights);
+    const mean = mixed(answer, loss(tf, targets, answer, weights));
     return penalty === undefined ? mean : tf.add<Scalar>(mean, penalty);
   }, variables);
   const values: BatchValues = { loss: value.dataSync()[0] ?? NaN };

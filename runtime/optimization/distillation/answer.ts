@@ -7,26 +7,35 @@ import type { AnswerKind } from "./loss.ts";
 
 export interface Lesson {
   kind: AnswerKind;
+  /** The loss on labels of what a model then answers. */
+  objective: Objective;
   /** A stored model of the same layers that answers as `kind` says. */
   unactivated: (stored: StoredModel) => StoredModel;
 }
 
 const KINDS: Partial<Record<string, AnswerKind>> = { softmax: "Classes", sigmoid: "Binary" };
 
-/** Numbers are compared as they are. */
-const VALUES: Lesson = { kind: "Values", unactivated: (stored) => stored };
+const unchanged = (stored: StoredModel) => stored;
 
 /** How the answers of `model`, which was trained for `objective`, are compared. */
-export function lessonOf(model: LayersModel, stored: StoredModel, objective: Objective): Lesson {
+export function lessonOf(model: LayersModel, stored: StoredModel, trainedFor: Objective): Lesson {
+  const objective = { ...trainedFor, metrics: [] };
+  const { loss, lossOptions } = objective;
   const place = answeringLayer(model);
-  if (place === undefined || !objective.loss.endsWith("rossentropy")) return VALUES;
-  const entry = layerEntry(stored.topology, place.path, place.name);
+  const isCrossentropy = loss.endsWith("rossentropy");
+  if (isCrossentropy && lossOptions?.fromLogits === true) {
+    return { kind: loss.startsWith("binary") ? "Binary" : "Classes", objective, unactivated: unchanged };
+  }
+  const entry = place === undefined ? undefined : layerEntry(stored.topology, place.path, place.name);
   const isSoftmax = entry?.class_name === "Softmax";
-  const activation = isSoftmax ? "softmax" : entry?.config["activation"];
-  const kind = KINDS[String(activation)];
-  if (kind === undefined) return VALUES;
+  const kind = KINDS[isSoftmax ? "softmax" : String(entry?.config["activation"])];
+  // Numbers are compared as they are.
+  if (!isCrossentropy || place === undefined || kind === undefined) {
+    return { kind: "Values", objective, unactivated: unchanged };
+  }
   return {
     kind,
+    objective: { ...objective, lossOptions: { ...lossOptions, fromLogits: true } },
     unactivated: (other) => {
       const topology = copyOf(other.topology);
       const layer = layerEntry(topology, place.path, place.name);

@@ -10,7 +10,8 @@ describe.each(["TensorFlow", "Wasm"] as const)("On %s, what a student learns fro
   });
 
   const at = (temperature: number) =>
-    softLoss(tf, "Classes", tf.tensor2d([[2, 1, 0.1]]), tf.tensor2d([[1.5, 1.2, 0.3]]), temperature).dataSync()[0] ?? NaN;
+    softLoss(tf, "Classes", tf.tensor2d([[2, 1, 0.1]]), tf.tensor2d([[1.5, 1.2, 0.3]]), temperature).dataSync()[0] ??
+    NaN;
 
   it("is the divergence of softened answers, times the temperature squared", () => {
     expect(at(1)).toBeCloseTo(0.0582065891, 6);

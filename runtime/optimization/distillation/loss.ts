@@ -12,13 +12,7 @@ const asClasses = (tf: Tf, logits: Tensor) => tf.stack([logits, tf.zerosLike(log
  * T^2 KL(softmax(teacher / T) || softmax(student / T)), mean over all but the last axis; T^2 keeps gradients as large as
  * those of the hard loss. For numbers, the mean squared difference.
  */
-export function softLoss(
-  tf: Tf,
-  kind: AnswerKind,
-  teacher: Tensor,
-  student: Tensor,
-  temperature: number,
-): Scalar {
+export function softLoss(tf: Tf, kind: AnswerKind, teacher: Tensor, student: Tensor, temperature: number): Scalar {
   if (kind === "Values") return tf.mean(tf.square(tf.sub(student, teacher)));
   const soft = (logits: Tensor) =>
     tf.logSoftmax(tf.div(kind === "Binary" ? asClasses(tf, logits) : logits, temperature), -1);

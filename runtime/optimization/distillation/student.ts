@@ -39,7 +39,7 @@ async function declared(tf: Tf, teacher: LayersModel, layers: Declared, objectiv
   const shape = (head.at(-1)?.outputShape ?? teacher.inputs[0]?.shape ?? []) as (number | null)[];
   const exampleShape = shape.slice(1).map((size) => size ?? -1);
   const declaration = { preprocessing: [], model: { layers }, loss: objective.loss, metrics: [] };
-  const { size } = checkModel(declaration, exampleShape);
+  const { size } = checkModel(declaration, { exampleShape });
   const wanted = teacher.outputs[0]?.shape.at(-1);
   if (size !== wanted) {
     throw new Failure(
