@@ -20,7 +20,9 @@ function preparing(teacher: LayersModel): TfLayer[] {
   const found: TfLayer[] = [];
   let [tensor] = teacher.inputs;
   while (tensor !== undefined) {
-    const followers = teacher.layers.filter((layer) =>
+    // The node of an input takes what it gives.
+    const takers = teacher.layers.filter((layer) => layer.getClassName() !== "InputLayer");
+    const followers = takers.filter((layer) =>
       layer.inboundNodes.some((node) => node.inputTensors.some((input) => input.id === tensor?.id)),
     );
     const [layer] = followers;

@@ -146,14 +146,34 @@ const OPTIMIZATION: Spec = {
   dataset: { train: csv("train"), test: csv("test") },
   methods: [
     {
+      distil: {
+        student: TRAINING["model"],
+        ...{ temperature: 2, alpha: 0.7, epochs: 3, batchSize: 16, learningRate: 0.01 },
+      },
+    },
+    {
       prune: {
         structured: { sparsity: 0.5, criterion: "L1Norm" },
-        fineTune: { epochs: 2, batchSize: 16, learningRate: 0.01 },
+        fineTune: {
+          ...{ epochs: 2, batchSize: 16, learningRate: 0.01 },
+          distillation: { temperature: 4, alpha: 0.4 },
+        },
+      },
+    },
+    {
+      prune: {
+        magnitude: {
+          ...{ sparsity: 0.5, initialSparsity: 0.1, schedule: "Polynomial", power: 2, frequency: 10, endStep: 50 },
+        },
       },
     },
     { quantize: { weights: "Uint8" } },
   ],
-  goals: { maxAccuracyDrop: 0.02, minSizeRatio: 2, minSpeedup: 1.5, onMiss: "Fail" },
+  search: { timeBudget: "10m" },
+  goals: {
+    ...{ maxAccuracyDrop: 0.02, minAccuracy: 0.9, maxLossIncrease: 0.5, minSizeRatio: 2, maxBytes: "100Ki" },
+    ...{ minSpeedup: 1.5, maxLatencyMilliseconds: 5, minThroughputPerSecond: 10, onMiss: "Fail" },
+  },
   seed: 1,
   output: { uri: "pvc://models/small", licence: "Apache-2.0" },
   ...PLATFORM,
@@ -216,7 +236,10 @@ export const SPECS: Record<string, Spec[]> = {
   ],
   optimizationjobs: [
     OPTIMIZATION,
-    { ...OPTIMIZATION, ...CLAIMED, model: FROM, dataset: { train: idx("train"), test: idx("test") } },
+    {
+      ...{ ...OPTIMIZATION, ...CLAIMED, model: FROM, dataset: { train: idx("train"), test: idx("test") } },
+      methods: [{ distil: { student: { scale: 0.5 }, epochs: 2 } }, { prune: { pattern: { n: 2, m: 4 } } }],
+    },
   ],
   modeldeployments: [
     DEPLOYMENT,
@@ -241,6 +264,10 @@ export const CHANGES: Record<string, (spec: Spec) => void> = {
   "model.layers[].flatten": (spec) => {
     const { layers } = spec["model"] as { layers: unknown[] };
     layers.splice(2, 1);
+  },
+  "methods[].distil.student.layers[].flatten": (spec) => {
+    const [{ distil }] = spec["methods"] as [{ distil: { student: { layers: unknown[] } } }];
+    distil.student.layers.splice(2, 1);
   },
   "dataset.train.format": (spec) => setDataset(spec, { train: idx("train") }),
   "dataset.test.format": (spec) => setDataset(spec, { test: idx("test") }),
