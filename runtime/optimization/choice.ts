@@ -94,10 +94,11 @@ function described(tried: Tried, why: string): Candidate {
   };
 }
 
+const rank = ({ chosen, onFront }: Candidate) => (chosen === true ? 0 : onFront === true ? 1 : 2);
+
 /** Of more candidates than a status holds, those of the front stay, then the first. */
 function limited(candidates: Candidate[]): Candidate[] {
   if (candidates.length <= CANDIDATES_LIMIT) return candidates;
-  const rank = ({ chosen, onFront }: Candidate) => (chosen === true ? 0 : onFront === true ? 1 : 2);
   const kept = new Set(candidates.toSorted((a, b) => rank(a) - rank(b)).slice(0, CANDIDATES_LIMIT));
   return candidates.filter((candidate) => kept.has(candidate));
 }

@@ -60,16 +60,13 @@ interface Judged {
   says: string;
 }
 
+type Limit = number | undefined;
+
+const atLeast = (limit: Limit, found: number, says: string): Judged => ({ limit, found, says, atLeast: true });
+const atMost = (limit: Limit, found: number, says: string): Judged => ({ limit, found, says, atLeast: false });
+
 /** Each goal by its name. */
 function judgements(goals: Goals, { before, after, sizeRatio, speedup, accuracyDrop = NaN }: Comparison) {
-  const atLeast = (limit: number | undefined, found: number, says: string): Judged => ({
-    ...{ limit, found, says },
-    atLeast: true,
-  });
-  const atMost = (limit: number | undefined, found: number, says: string): Judged => ({
-    ...{ limit, found, says },
-    atLeast: false,
-  });
   const { accuracy = NaN, loss = NaN, bytes, latencyP50Milliseconds: latency, throughputPerSecond: rate } = after;
   const increase = loss - (before.loss ?? NaN);
   const maxBytes = goals.maxBytes === undefined ? undefined : quantityValue(goals.maxBytes);
@@ -86,9 +83,9 @@ function judgements(goals: Goals, { before, after, sizeRatio, speedup, accuracyD
 }
 
 /** By how much a goal was missed: 0 when it was met, else a share of the goal. NaN, which was not measured, misses it. */
-function shortfall({ limit, found, atLeast }: Judged): number {
+function shortfall({ limit, found, atLeast: isFloor }: Judged): number {
   if (limit === undefined) return 0;
-  const missing = atLeast ? limit - found : found - limit;
+  const missing = isFloor ? limit - found : found - limit;
   if (missing <= TOLERANCE) return 0;
   if (Number.isNaN(missing)) return Infinity;
   return missing / Math.max(Math.abs(limit), 0.01);

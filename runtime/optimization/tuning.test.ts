@@ -158,40 +158,44 @@ describe("A training that is ended in the middle and resumed", () => {
     },
   };
 
-  it.each(Object.entries(METHODS))("%s: ends in the bit-equal model", async (_, method) => {
-    const whole = await apply(source, method);
-    const controller = new AbortController();
-    let saved: { position: Position; values: Float32Array[] } | undefined;
-    let read: () => Float32Array[] = () => [];
-    let at: Position | undefined;
-    const stopping = watching({
-      signal: controller.signal,
-      resume: (step) => {
-        ({ read } = step);
-        return Promise.resolve(undefined);
-      },
-      passed: (position) => {
-        at = position;
-        if (position.step === 29) controller.abort(new Error("asked to end"));
-        return Promise.resolve();
-      },
-      save: () => {
-        if (at !== undefined) saved = { position: at, values: read() };
-        return Promise.resolve();
-      },
-    });
-    await expect(apply(source, method, stopping)).rejects.toThrow("asked to end");
-    expect(saved?.position.step).toBe(29);
-    const resumed = await apply(
-      source,
-      method,
-      watching({
+  it.each(Object.entries(METHODS))(
+    "%s: ends in the bit-equal model",
+    async (_, method) => {
+      const whole = await apply(source, method);
+      const controller = new AbortController();
+      let saved: { position: Position; values: Float32Array[] } | undefined;
+      let read: () => Float32Array[] = () => [];
+      let at: Position | undefined;
+      const stopping = watching({
+        signal: controller.signal,
         resume: (step) => {
-          step.write(saved?.values ?? []);
-          return Promise.resolve(saved?.position);
+          ({ read } = step);
+          return Promise.resolve(undefined);
         },
-      }),
-    );
-    expect(Buffer.from(resumed.stored.weightData).equals(Buffer.from(whole.stored.weightData))).toBe(true);
-  }, 60_000);
+        passed: (position) => {
+          at = position;
+          if (position.step === 29) controller.abort(new Error("asked to end"));
+          return Promise.resolve();
+        },
+        save: () => {
+          if (at !== undefined) saved = { position: at, values: read() };
+          return Promise.resolve();
+        },
+      });
+      await expect(apply(source, method, stopping)).rejects.toThrow("asked to end");
+      expect(saved?.position.step).toBe(29);
+      const resumed = await apply(
+        source,
+        method,
+        watching({
+          resume: (step) => {
+            step.write(saved?.values ?? []);
+            return Promise.resolve(saved?.position);
+          },
+        }),
+      );
+      expect(Buffer.from(resumed.stored.weightData).equals(Buffer.from(whole.stored.weightData))).toBe(true);
+    },
+    60_000,
+  );
 });

@@ -1,0 +1,188 @@
+/** The real program optimizes a real model, as a user runs it. */
+import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
+import { type ChildProcess, spawn } from "node:child_process";
+import { cp, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parse, stringify } from "yaml";
+import { Progress } from "../../crds/contract/progress.ts";
+import { openArtefact } from "../../runtime/store/artefact.ts";
+
+const MAIN = fileURLToPath(new URL("../../runtime/main.ts", import.meta.url));
+const DIGITS = fileURLToPath(new URL("../../examples/digits/", import.meta.url));
+
+const MODEL = {
+  layers: [
+    { conv2d: { filters: 8, kernelSize: [3, 3], padding: "same", activation: "relu" } },
+    { flatten: {} },
+    { dense: { units: 32, activation: "relu" } },
+    { dense: { units: 10, activation: "softmax" } },
+  ],
+};
+
+let root: string;
+let volumes: string;
+let training: string;
+
+interface Result {
+  code: number | null;
+  said: string;
+}
+
+interface Running {
+  child: ChildProcess;
+  ended: Promise<Result>;
+  said: () => string;
+}
+
+function start(...args: string[]): Running {
+  const env = { ...process.env, MODELWRIGHT_THREADS: "1", NODE_OPTIONS: "" };
+  const child = spawn(process.execPath, [MAIN, ...args, "--volumes", volumes], { env });
+  let text = "";
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (data: Buffer) => (text += data.toString()));
+  const ended = new Promise<Result>((resolve) => child.once("close", (code) => resolve({ code, said: text })));
+  return { child, ended, said: () => text };
+}
+
+type Spec = Record<string, unknown>;
+
+/** Writes the example with changes, and returns its path. */
+async function manifest(example: string, name: string, change: Spec): Promise<string> {
+  const yaml = parse(await readFile(join(DIGITS, example), "utf8")) as { spec: Spec };
+  const spec = { ...yaml.spec, output: { uri: `pvc://models/${name}` }, ...change };
+  const file = join(root, `${name}.yaml`);
+  await writeFile(file, stringify({ ...yaml, metadata: { name }, spec }));
+  return file;
+}
+
+const FROM = { from: { kind: "TrainingJob", name: "source" } };
+
+const optimization = (name: string, change: Spec) =>
+  manifest("optimization-job.yaml", name, { model: FROM, goals: { onMiss: "KeepBest" }, ...change });
+
+async function artefactOf(name: string) {
+  const folder = join(volumes, "models", name);
+  const [run = "", ...others] = await readdir(folder);
+  expect(others).toEqual([]);
+  return openArtefact(join(folder, run));
+}
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), "optimization-"));
+  volumes = join(root, "volumes");
+  await cp(join(DIGITS, "data"), join(volumes, "models", "data"), { recursive: true });
+  const change = { epochs: 3, model: MODEL, output: { uri: "pvc://models/source", licence: "CC-BY-4.0" } };
+  training = await manifest("training-job.yaml", "source", change);
+  expect(await start("train", "-f", training).ended).toMatchObject({ code: 0 });
+}, 120_000);
+afterAll(() => rm(root, { recursive: true }));
+
+it("a search keeps the candidate with most gain, says why, and leaves a report; licence and lineage pass on", async () => {
+  const job = await optimization("searched", {
+    methods: [
+      { prune: { structured: { sparsity: 0.5 }, fineTune: { epochs: 2 } } },
+      { quantize: { weights: "Float16" } },
+      { quantize: { weights: "Uint8" } },
+    ],
+    search: { timeBudget: "5m" },
+    goals: { maxAccuracyDrop: 0.2, onMiss: "Fail" },
+  });
+  const message = join(root, "searched.json");
+  const { code, said } = await start("optimize", "-f", job, "-f", training, "--termination-message", message).ended;
+  expect({ code, said }).toMatchObject({ code: 0 });
+  expect(said).toMatch(/kept: prune 50 % of the units > quantize Uint8: most gain/);
+  const progress = Progress.parse(JSON.parse(await readFile(message, "utf8")));
+  expect(progress).toMatchObject({ state: "Succeeded", missedGoals: [] });
+
+  const source = await artefactOf("source");
+  const { dir, manifest: written, bytes } = await artefactOf("searched");
+  expect(bytes).toBeLessThan(source.bytes / 4);
+  expect(written).toMatchObject({ licence: "CC-BY-4.0", lineage: { parents: [source.digest] } });
+  const { candidates = [], before, after } = written?.optimization ?? {};
+  expect(candidates.map(({ methods }) => methods)).toEqual([
+    "prune 50 % of the units",
+    "prune 50 % of the units > quantize Float16",
+    "prune 50 % of the units > quantize Uint8",
+    "quantize Float16",
+    "quantize Uint8",
+  ]);
+  expect(candidates.filter(({ chosen }) => chosen)).toHaveLength(1);
+  expect(after?.bytes).toBe(bytes);
+  expect(before?.bytes).toBe(source.bytes);
+  const report = await readFile(join(dir, "documents", "optimization.html"), "utf8");
+  expect(report).toContain("quantize Uint8");
+  expect(report).not.toMatch(/(src|href)="?http/);
+}, 240_000);
+
+it("what was written answers as accurately as was reported", async () => {
+  const job = await optimization("exact", { methods: [{ quantize: { weights: "Uint8" } }] });
+  expect(await start("optimize", "-f", job, "-f", training).ended).toMatchObject({ code: 0 });
+  const again = await manifest("optimization-job.yaml", "measured-again", {
+    model: { uri: `pvc://models/exact/${(await readdir(join(volumes, "models", "exact"))).join("")}` },
+    methods: [{ quantize: { weights: "Float16" } }],
+    goals: { onMiss: "KeepBest" },
+  });
+  expect(await start("optimize", "-f", again).ended).toMatchObject({ code: 0 });
+  const reported = (await artefactOf("exact")).manifest?.optimization?.after.accuracy;
+  expect((await artefactOf("measured-again")).manifest?.optimization?.before.accuracy).toBe(reported);
+}, 120_000);
+
+describe("A licence that forbids derivatives", () => {
+  it("is a reason to refuse, before anything is computed", async () => {
+    const output = { uri: "pvc://models/closed", licence: "CC-BY-NC-ND-4.0" };
+    const closed = await manifest("training-job.yaml", "closed", { epochs: 1, model: MODEL, output });
+    expect(await start("train", "-f", closed).ended).toMatchObject({ code: 0 });
+    const job = await optimization("derived", { model: { from: { kind: "TrainingJob", name: "closed" } } });
+    const { code, said } = await start("optimize", "-f", job, "-f", closed).ended;
+    expect(code).toBe(64);
+    expect(said).toMatch(/LicenceForbidsDerivatives: .* is licensed under CC-BY-NC-ND-4.0, which forbids derivatives/);
+    expect(await readdir(join(volumes, "models", "derived"))).toEqual([]);
+  }, 120_000);
+});
+
+/** Waits until the program has said it. */
+async function until({ child, said, ended }: Running, form: RegExp): Promise<void> {
+  await Promise.race([
+    ended,
+    new Promise<void>((resolve) => {
+      const look = () => {
+        if (form.test(said())) resolve();
+      };
+      child.stdout?.on("data", look);
+      look();
+    }),
+  ]);
+}
+
+describe.each(["SIGTERM", "SIGKILL"] as const)("An optimization that is ended by %s", (signal) => {
+  it("goes on after the candidates that were finished, within the training of the next, and ends in the same model", async () => {
+    const methods = [
+      { prune: { structured: { sparsity: 0.5 }, fineTune: { epochs: 2 } } },
+      { prune: { magnitude: { sparsity: 0.6 }, fineTune: { epochs: 5 } } },
+      { quantize: { weights: "Uint8" } },
+    ];
+    const [whole, cut] = ["whole", "cut"].map((name) => `${name}-${signal.toLowerCase()}`);
+    const reference = await optimization(whole ?? "", { methods });
+    expect(await start("optimize", "-f", reference, "-f", training).ended).toMatchObject({ code: 0 });
+
+    const job = await optimization(cut ?? "", { methods });
+    const running = start("optimize", "-f", job, "-f", training);
+    // The second fine-tuning has begun.
+    await until(running, /measure[\s\S]*fineTune/);
+    if (signal === "SIGKILL") await new Promise((resolve) => setTimeout(resolve, 700));
+    running.child.kill(signal);
+    const { code } = await running.ended;
+    expect(code).toBe(signal === "SIGKILL" ? null : 143);
+    const again = await start("optimize", "-f", job, "-f", training).ended;
+    expect(again).toMatchObject({ code: 0 });
+    expect(again.said).toMatch(/goes on from 1 finished candidates/);
+    // What was finished is neither pruned nor trained again.
+    expect(again.said.match(/: fineTune/g)).toHaveLength(1);
+    const shas = [whole, cut].map(async (name) =>
+      (await artefactOf(name ?? "")).files.filter(({ path }) => !path.startsWith("documents/")),
+    );
+    const [expected, found] = await Promise.all(shas);
+    expect(found).toEqual(expected);
+  }, 240_000);
+});
