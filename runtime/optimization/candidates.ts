@@ -68,7 +68,10 @@ async function watchOf(key: string, making: Making, onShare: (share: number) => 
     onShare,
     resume: async (step): Promise<Position | undefined> => {
       checkpoints = new Checkpoints({
-        ...{ store, specHash, memory: step, policy: POLICY },
+        store,
+        specHash,
+        memory: step,
+        policy: POLICY,
         dataset: inputs.trainDigest ?? "",
         software: softwareOf(backend),
         now: () => new Date(),
@@ -99,7 +102,11 @@ async function makeProduct(trial: Trial, making: Making, onPart: (step: string, 
   let step = "";
   const watch = await watchOf(keyOf(trial), making, (share) => onPart(step, share));
   return applyMethod(await parentOf(trial, making), method, {
-    ...{ tf: backend.tf, objective: source.objective, seed: optimization.seed, train: inputs.train, watch },
+    tf: backend.tf,
+    objective: source.objective,
+    seed: optimization.seed,
+    train: inputs.train,
+    watch,
     onStep: (name) => {
       step = name;
       onPart(step, 0);

@@ -69,8 +69,9 @@ it("judges bytes, latency, throughput, accuracy and loss by their own limits", (
   expect(missedGoals({ ...reached, minAccuracy: 0.97, maxLossIncrease: 0.1 }, compare(before, after))).toEqual([]);
 });
 
+const shortfall = (goals: object) => totalShortfall({ onMiss: "Fail", ...goals }, compare(before, after));
+
 it("knows how far goals are missed, in relation to each", () => {
-  const shortfall = (goals: object) => totalShortfall({ onMiss: "Fail", ...goals }, compare(before, after));
   expect(shortfall({ minSpeedup: 1 })).toBeCloseTo(0.5, 9);
   expect(shortfall({ minSpeedup: 1, maxBytes: 100 })).toBeCloseTo(1.5, 9);
   expect(shortfall({ minSizeRatio: 5 })).toBe(0);

@@ -35,7 +35,10 @@ interface Chosen {
 function told(run: OptimizationRun, comparison: Comparison) {
   const { before, after, sizeRatio, speedup, accuracyDrop } = comparison;
   return {
-    ...{ before, after, sizeRatio, speedup },
+    before,
+    after,
+    sizeRatio,
+    speedup,
     ...(accuracyDrop === undefined ? {} : { accuracyDrop }),
     missedGoals: missedGoals(run.optimization.goals, comparison),
     worse: worsened(comparison),
@@ -130,8 +133,16 @@ async function optimizeAndWrite(
   }
   report.update({ state: "Optimizing" });
   const chosen = await chooseCandidate(run, {
-    ...{ backend, compute: run.compute, threads, optimization: run.optimization, specHash: run.job.specHash },
-    ...{ source, inputs, workplace, fence, signal: interruption.watch() },
+    backend,
+    compute: run.compute,
+    threads,
+    optimization: run.optimization,
+    specHash: run.job.specHash,
+    source,
+    inputs,
+    workplace,
+    fence,
+    signal: interruption.watch(),
     ...following(run, report, workplace),
   } as Making);
   report.update({ state: "Uploading", progressPercent: 99, candidates: chosen.candidates });

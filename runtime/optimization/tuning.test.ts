@@ -9,6 +9,7 @@ import { type StoredModel, buildLayersModel, storeLayersModel } from "../formats
 import { evaluate } from "../training/evaluate.ts";
 import type { Objective } from "../training/objective.ts";
 import type { Position } from "../training/position.ts";
+import type { TrainStep } from "../training/train-step.ts";
 import { weightsOf } from "./channels/weights.ts";
 import { applyMethod } from "./methods.ts";
 import type { Product } from "./product.ts";
@@ -164,12 +165,12 @@ describe("A training that is ended in the middle and resumed", () => {
       const whole = await apply(source, method);
       const controller = new AbortController();
       let saved: { position: Position; values: Float32Array[] } | undefined;
-      let read: () => Float32Array[] = () => [];
+      let tuned: TrainStep | undefined;
       let at: Position | undefined;
       const stopping = watching({
         signal: controller.signal,
         resume: (step) => {
-          ({ read } = step);
+          tuned = step;
           return Promise.resolve(undefined);
         },
         passed: (position) => {
@@ -178,7 +179,7 @@ describe("A training that is ended in the middle and resumed", () => {
           return Promise.resolve();
         },
         save: () => {
-          if (at !== undefined) saved = { position: at, values: read() };
+          if (at !== undefined) saved = { position: at, values: tuned?.read() ?? [] };
           return Promise.resolve();
         },
       });

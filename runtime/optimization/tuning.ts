@@ -73,7 +73,13 @@ export async function tune(tf: Tf, stored: StoredModel, tuning: Tuning, watch: W
   const step = tuningStep(tf, { model, objective, learningRate, seed, masks, teacher: taught });
   try {
     await trainLoop(tf, {
-      ...{ model, objective, step, train, epochs, batchSize, seed },
+      model,
+      objective,
+      step,
+      train,
+      epochs,
+      batchSize,
+      seed,
       from: await watch.resume(step),
       signal: watch.signal,
       clock: () => performance.now(),

@@ -31,6 +31,10 @@ export async function referenceAnswers(
   return answers;
 }
 
+function refuse(why: string): never {
+  throw new Failure("ModelUnsupported", `The written model ${why}; it is not kept. Use another method for this model`);
+}
+
 /** Largest difference of float32 graphs that compute the same in another order; in relation to the answers' size. */
 const EXACT = 1e-3;
 
@@ -39,12 +43,6 @@ const EXACT = 1e-3;
  * quantized, are further from them than their own spread.
  */
 export function verifyAnswers(reference: Float32Array, found: Float32Array, exact: boolean): void {
-  const refuse = (why: string) => {
-    throw new Failure(
-      "ModelUnsupported",
-      `The written model ${why}; it is not kept. Use another method for this model`,
-    );
-  };
   if (found.length !== reference.length)
     refuse(`gives ${found.length} numbers where its layers give ${reference.length}`);
   if (!found.every(Number.isFinite)) refuse("gives numbers that are not finite");

@@ -90,12 +90,13 @@ function scatterPlots({ before, candidates }: Reported): string {
   );
 }
 
+const cell = (value: number | undefined) => `<td>${value === undefined ? "–" : readable(value)}</td>`;
+
 function candidateTable(candidates: readonly Candidate[]): string {
-  const number = (value: number | undefined) => `<td>${value === undefined ? "–" : readable(value)}</td>`;
   const rows = candidates.map(
     ({ methods, bytes, compressedBytes, accuracy, latencyP50Milliseconds, sizeRatio, speedup, chosen, onFront, why }) =>
       `<tr${chosen === true ? ' class="chosen"' : ""}><td>${escaped(methods)}${onFront === true ? " *" : ""}</td>` +
-      [bytes, compressedBytes, accuracy, latencyP50Milliseconds, sizeRatio, speedup].map(number).join("") +
+      [bytes, compressedBytes, accuracy, latencyP50Milliseconds, sizeRatio, speedup].map(cell).join("") +
       `<td class="text">${escaped(why)}</td></tr>`,
   );
   const head = ["bytes", "gzip", "accuracy", "ms", "times smaller", "times as fast"].map((name) => `<th>${name}</th>`);
@@ -106,14 +107,15 @@ function candidateTable(candidates: readonly Candidate[]): string {
   );
 }
 
+function list(title: string, items: readonly string[]): string {
+  if (items.length === 0) return "";
+  return `<p class="bad">${title}</p><ul>${items.map((item) => `<li>${escaped(item)}</li>`).join("")}</ul>`;
+}
+
 function summary({ sizeRatio, speedup, accuracyDrop, missedGoals, worse }: Reported): string {
   const size = sizeRatio >= 1 ? `${readable(sizeRatio)} times smaller` : `${readable(1 / sizeRatio)} times larger`;
   const pace = speedup >= 1 ? `${readable(speedup)} times faster` : `${readable(1 / speedup)} times slower`;
   const drop = accuracyDrop === undefined ? "" : `; accuracy fell by ${readable(100 * accuracyDrop)} points`;
-  const list = (title: string, items: readonly string[]) =>
-    items.length === 0
-      ? ""
-      : `<p class="bad">${title}</p><ul>${items.map((item) => `<li>${escaped(item)}</li>`).join("")}</ul>`;
   return `<p>The model is ${size} and ${pace}${drop}.</p>${list("Goals that were missed", missedGoals)}${list("What got worse", worse)}`;
 }
 

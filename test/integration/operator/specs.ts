@@ -148,14 +148,20 @@ const OPTIMIZATION: Spec = {
     {
       distil: {
         student: TRAINING["model"],
-        ...{ temperature: 2, alpha: 0.7, epochs: 3, batchSize: 16, learningRate: 0.01 },
+        temperature: 2,
+        alpha: 0.7,
+        epochs: 3,
+        batchSize: 16,
+        learningRate: 0.01,
       },
     },
     {
       prune: {
         structured: { sparsity: 0.5, criterion: "L1Norm" },
         fineTune: {
-          ...{ epochs: 2, batchSize: 16, learningRate: 0.01 },
+          epochs: 2,
+          batchSize: 16,
+          learningRate: 0.01,
           distillation: { temperature: 4, alpha: 0.4 },
         },
       },
@@ -163,7 +169,12 @@ const OPTIMIZATION: Spec = {
     {
       prune: {
         magnitude: {
-          ...{ sparsity: 0.5, initialSparsity: 0.1, schedule: "Polynomial", power: 2, frequency: 10, endStep: 50 },
+          sparsity: 0.5,
+          initialSparsity: 0.1,
+          schedule: "Polynomial",
+          power: 2,
+          frequency: 10,
+          endStep: 50,
         },
       },
     },
@@ -171,8 +182,15 @@ const OPTIMIZATION: Spec = {
   ],
   search: { timeBudget: "10m" },
   goals: {
-    ...{ maxAccuracyDrop: 0.02, minAccuracy: 0.9, maxLossIncrease: 0.5, minSizeRatio: 2, maxBytes: "100Ki" },
-    ...{ minSpeedup: 1.5, maxLatencyMilliseconds: 5, minThroughputPerSecond: 10, onMiss: "Fail" },
+    maxAccuracyDrop: 0.02,
+    minAccuracy: 0.9,
+    maxLossIncrease: 0.5,
+    minSizeRatio: 2,
+    maxBytes: "100Ki",
+    minSpeedup: 1.5,
+    maxLatencyMilliseconds: 5,
+    minThroughputPerSecond: 10,
+    onMiss: "Fail",
   },
   seed: 1,
   output: { uri: "pvc://models/small", licence: "Apache-2.0" },
@@ -237,7 +255,10 @@ export const SPECS: Record<string, Spec[]> = {
   optimizationjobs: [
     OPTIMIZATION,
     {
-      ...{ ...OPTIMIZATION, ...CLAIMED, model: FROM, dataset: { train: idx("train"), test: idx("test") } },
+      ...OPTIMIZATION,
+      ...CLAIMED,
+      model: FROM,
+      dataset: { train: idx("train"), test: idx("test") },
       methods: [{ distil: { student: { scale: 0.5 }, epochs: 2 } }, { prune: { pattern: { n: 2, m: 4 } } }],
     },
   ],
