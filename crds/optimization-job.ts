@@ -39,6 +39,9 @@ export const optimizationShape = {
   dataset: z
     .strictObject({
       train: DataSource.optional().meta({ description: "Examples for fine-tuning and distillation" }),
+      calibration: DataSource.optional().meta({
+        description: "Examples by which ranges of activations are found (quantize.activations: Static); default: train",
+      }),
       test: DataSource.meta({ description: "Held-out examples that accuracy is measured on" }),
     })
     .meta({ description: "Where the examples are" }),
@@ -66,6 +69,12 @@ const Base = z
 
 type Base = z.output<typeof Base>;
 
+const isCalibrated = ({ quantize }: Method) => quantize?.activations === "Static";
+
+/** The same in CEL. */
+const CALIBRATED =
+  "self.methods.exists(method, has(method.quantize) && has(method.quantize.activations) && method.quantize.activations == 'Static')";
+
 const trains = ({ distil, prune }: Method) => distil !== undefined || prune?.fineTune !== undefined;
 
 const RULES = [
@@ -74,6 +83,19 @@ const RULES = [
     message: "fineTune and distil need dataset.train; set it, or remove them",
     fieldPath: ".dataset",
     holds: ({ dataset, methods }: Base) => dataset.train !== undefined || !methods.some(trains),
+  },
+  {
+    rule: `has(self.dataset.train) || has(self.dataset.calibration) || !${CALIBRATED}`,
+    message: "quantize with activations Static needs dataset.calibration or dataset.train; set one of them",
+    fieldPath: ".dataset",
+    holds: ({ dataset: { train, calibration }, methods }: Base) =>
+      train !== undefined || calibration !== undefined || !methods.some(isCalibrated),
+  },
+  {
+    rule: `!has(self.dataset.calibration) || ${CALIBRATED}`,
+    message: "nothing is calibrated; remove dataset.calibration, or set quantize.activations to Static",
+    fieldPath: ".dataset.calibration",
+    holds: ({ dataset: { calibration }, methods }: Base) => calibration === undefined || methods.some(isCalibrated),
   },
   {
     rule: "self.methods.map(method, has(method.quantize)).isSorted()",

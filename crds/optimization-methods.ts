@@ -119,14 +119,61 @@ const Distil = z
   .strictObject({ student: Student, ...teaching, ...training })
   .meta({ description: "Distillation: a smaller model learns the answers of this one" });
 
-const Quantize = z
+const Calibration = withRule(
+  z
+    .strictObject({
+      method: z.enum(["MinMax", "Percentile", "Entropy"]).default("MinMax").meta({
+        description:
+          "MinMax: all values that were seen. Percentile: the middle part of them. Entropy: the range that loses the least information",
+      }),
+      percentile: z.number().min(50).lt(100).optional().meta({
+        description: "Percentile: how much of the values is in range, in percent; default 99.99",
+      }),
+      examples: z.int().min(1).max(65536).default(512).meta({
+        description: "How many examples are looked at, drawn by the seed",
+      }),
+    })
+    .meta({ description: "How ranges of activations are found" }),
+  {
+    rule: "!has(self.percentile) || self.method == 'Percentile'",
+    message: "percentile belongs to method Percentile; remove it, or change method",
+    fieldPath: ".percentile",
+    holds: ({ method, percentile }) => percentile === undefined || method === "Percentile",
+  },
+);
+
+const QuantizeFields = z
   .strictObject({
-    weights: z.enum(["Uint8", "Uint16", "Float16"]).meta({
+    weights: z.enum(["Int8", "Uint8", "Uint16", "Float16"]).meta({
       description:
-        "Type that weights are stored in, in the tfjs format: files four times (Uint8) or twice smaller. Loaded weights are float32 again",
+        "Int8: weights are integers, each output channel with its own scale, and are computed with as such, by ONNX Runtime. The others are types of files in the tfjs format, four times (Uint8) or twice smaller, whose weights are float32 again once loaded",
     }),
+    activations: z.enum(["Dynamic", "Static"]).optional().meta({
+      description:
+        "Int8: how what is computed becomes integers, too. Dynamic (default): by the range of each batch. Static: by ranges found beforehand, with examples",
+    }),
+    calibration: Calibration.optional(),
   })
   .meta({ description: "Quantization; nothing but quantize may follow it, as that would undo it" });
+
+type QuantizeFields = z.output<typeof QuantizeFields>;
+
+const QUANTIZE_RULES = [
+  {
+    rule: "!has(self.activations) || self.weights == 'Int8'",
+    message: "activations become integers with weights Int8 only; remove it, or set weights to Int8",
+    fieldPath: ".activations",
+    holds: ({ weights, activations }: QuantizeFields) => activations === undefined || weights === "Int8",
+  },
+  {
+    rule: "!has(self.calibration) || (has(self.activations) && self.activations == 'Static')",
+    message: "calibration belongs to activations Static; remove it, or change activations",
+    fieldPath: ".calibration",
+    holds: ({ activations, calibration }: QuantizeFields) => calibration === undefined || activations === "Static",
+  },
+] as const;
+
+const Quantize = QUANTIZE_RULES.reduce((schema, rule) => withRule(schema, rule), QuantizeFields);
 
 export const Method = oneOf({ distil: Distil, prune: Prune, quantize: Quantize }, "One method");
 

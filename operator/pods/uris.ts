@@ -20,8 +20,8 @@ export function inputUris(run: Run): string[] {
       return [train, validation, test].flatMap(urisOf);
     }
     case "OptimizationRun": {
-      const { train, test } = run.optimization.dataset;
-      return [run.model.uri, ...urisOf(train), ...urisOf(test)];
+      const { train, calibration, test } = run.optimization.dataset;
+      return [run.model.uri, ...[train, calibration, test].flatMap(urisOf)];
     }
     case "ServingRun":
       return [run.model.uri];

@@ -116,9 +116,13 @@ async function makeProduct(trial: Trial, making: Making, onPart: (step: string, 
 
 /** Writes the product's files, checks what they answer, and measures them. */
 async function finish(product: Product, dir: string, name: string, making: Making) {
-  const { backend, source, inputs, compute, threads, signal } = making;
+  const { backend, source, inputs, compute, threads, signal, optimization } = making;
   const { tf } = backend;
-  await writeProduct(product, dir);
+  await writeProduct(tf, product, dir, {
+    examples: inputs.calibration ?? inputs.train,
+    seed: optimization.seed,
+    signature: source.signature,
+  });
   const model = await buildLayersModel(tf, product.stored, "the changed model");
   const reference = await referenceAnswers(tf, model, inputs.test, signal);
   const parameters = model.countParams();

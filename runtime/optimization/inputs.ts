@@ -1,12 +1,13 @@
 /** What an optimization starts from: the model, checked, and the examples. */
 import type { LayersModel } from "@tensorflow/tfjs";
-import { isDocument } from "../../crds/contract/artefact.ts";
+import { type ArtefactManifest, isDocument } from "../../crds/contract/artefact.ts";
 import type { OptimizationRun } from "../../crds/contract/run.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { loadDataset } from "../data/load.ts";
 import type { Tf } from "../engine/backend.ts";
 import { Failure } from "../failure.ts";
 import { loadLayers } from "../formats/model.ts";
+import { signatureOf } from "../formats/signature.ts";
 import { type StoredModel, storeLayersModel } from "../formats/tfjs-layers.ts";
 import { type Artefact, openArtefact } from "../store/artefact.ts";
 import { filesDigest } from "../store/files.ts";
@@ -21,6 +22,8 @@ export interface Inputs {
   source: Artefact;
   test: Dataset;
   train?: Dataset;
+  /** Examples by which ranges of activations are found; default: those of training. */
+  calibration?: Dataset;
   /** Digest of the files that training learns from. */
   trainDigest?: string;
 }
@@ -41,16 +44,27 @@ export async function loadInputs({ model, optimization }: OptimizationRun, volum
   const source = await openArtefact(folder, { digest: model.digest, shownAs: model.uri });
   checkLicence(source, model.uri);
   const { dataset: test } = await loadDataset(optimization.dataset.test, volumes, "spec.dataset.test");
-  if (optimization.dataset.train === undefined) return { source, test };
-  const { dataset: train, files } = await loadDataset(optimization.dataset.train, volumes, "spec.dataset.train");
-  requireSameShape(train, test);
-  return { source, test, train, trainDigest: filesDigest(files) };
+  const load = async (name: "train" | "calibration") => {
+    const declared = optimization.dataset[name];
+    if (declared === undefined) return undefined;
+    const loaded = await loadDataset(declared, volumes, `spec.dataset.${name}`);
+    requireSameShape(loaded.dataset, test);
+    return loaded;
+  };
+  const [train, calibration] = [await load("train"), await load("calibration")];
+  return {
+    source,
+    test,
+    ...(train === undefined ? {} : { train: train.dataset, trainDigest: filesDigest(train.files) }),
+    ...(calibration === undefined ? {} : { calibration: calibration.dataset }),
+  };
 }
 
 /** The source model. */
 export interface Source extends Measurable {
   stored: StoredModel;
   objective: Objective;
+  signature: ArtefactManifest["signature"];
 }
 
 /** Goals that an accuracy decides. */
@@ -59,7 +73,7 @@ const OF_ACCURACY = ["maxAccuracyDrop", "minAccuracy"] as const;
 function check({ goals }: OptimizationRun["optimization"], model: LayersModel, objective: Objective, inputs: Inputs) {
   const shape = exampleShapeOf(model);
   const size = model.outputs[0]?.shape.at(-1) ?? 1;
-  for (const dataset of [inputs.test, inputs.train]) {
+  for (const dataset of [inputs.test, inputs.train, inputs.calibration]) {
     if (dataset === undefined) continue;
     if (dataset.exampleShape.join() !== shape.join()) {
       const [found, wanted] = [dataset.exampleShape, shape].map((part) => `[${part.join(", ")}]`);
@@ -87,7 +101,8 @@ export async function openSource(tf: Tf, run: OptimizationRun, inputs: Inputs): 
   check(run.optimization, model, objective, inputs);
   const stored = await storeLayersModel(tf, model);
   const parameters = model.countParams();
+  const signature = signatureOf(model);
   model.dispose();
   const files = source.files.filter((file) => !isDocument(file)).map(({ path }) => path);
-  return { stored, objective, dir: source.dir, shownAs: run.model.uri, parameters, files };
+  return { stored, objective, dir: source.dir, shownAs: run.model.uri, parameters, files, signature };
 }

@@ -8,6 +8,7 @@ import { type Dataset, sizeOf } from "../data/dataset.ts";
 import type { Tf } from "../engine/backend.ts";
 import { crashOf, moduleBeside, startChild } from "../engine/child.ts";
 import { Failure } from "../failure.ts";
+import { ONNX_FILE, modelFileIn } from "../formats/model.ts";
 import type { ModelToLoad } from "../serving/inference-engine.ts";
 import { listFiles } from "../store/files.ts";
 import { Averages } from "../training/averages.ts";
@@ -98,12 +99,10 @@ export interface MeasureOptions {
   signal?: AbortSignal | undefined;
 }
 
-/**
- * What computes in serving, when the deployment leaves the choice to us. The engine that was asked for computes what
- * layers it can; another format has one engine of its own.
- */
-function toLoad({ dir, shownAs }: Measurable, { compute, threads }: MeasureOptions): ModelToLoad {
-  return { dir, shownAs, engine: compute.engine, threads, gpu: compute.gpu };
+/** What computes in serving: the engine that was asked for, or, of ONNX, the only one that does. */
+async function toLoad({ dir, shownAs }: Measurable, { compute, threads }: MeasureOptions): Promise<ModelToLoad> {
+  const isOnnx = (await modelFileIn(dir, shownAs)) === ONNX_FILE;
+  return { dir, shownAs, threads, ...(isOnnx ? { engine: "OnnxRuntime" } : compute) };
 }
 
 /** Both models side by side. Throws Failure. */
@@ -113,7 +112,7 @@ export async function measure(
   options: MeasureOptions,
 ): Promise<{ comparison: Comparison; answers: [before: Answers, after: Answers] }> {
   const { tf, objective, test, signal } = options;
-  const models = [before, after].map((one) => toLoad(one, options));
+  const models = [await toLoad(before, options), await toLoad(after, options)];
   const { features, exampleShape, count } = test;
   const [first, second] = await answersOf({ models, features, exampleShape, count }, signal);
   if (first === undefined || second === undefined) throw new Failure("InternalError", "A model was not measured");

@@ -1,6 +1,6 @@
 /** Which candidates are made, and in which order. */
 import type { OptimizationRun } from "../../crds/contract/run.ts";
-import type { Method } from "../../crds/optimization-methods.ts";
+import type { Method, Quantize } from "../../crds/optimization-methods.ts";
 
 type Optimization = OptimizationRun["optimization"];
 
@@ -13,13 +13,19 @@ export interface Trial {
 
 const percent = (share: number) => `${Number((100 * share).toPrecision(3))} %`;
 
+function quantizationOf({ weights, activations, calibration }: Quantize): string[] {
+  if (weights !== "Int8") return [weights];
+  if (activations !== "Static") return [weights, "Dynamic"];
+  return [weights, activations, calibration?.method ?? "MinMax"];
+}
+
 /** A method in a few words. */
 export function nameOf({ distil, prune, quantize }: Method): string {
   if (distil !== undefined) {
     const { scale, layers } = distil.student;
     return scale === undefined ? `distil into ${layers.length} layers` : `distil into ${percent(scale)}`;
   }
-  if (quantize !== undefined) return `quantize ${quantize.weights}`;
+  if (quantize !== undefined) return ["quantize", ...quantizationOf(quantize)].join(" ");
   if (prune.structured !== undefined) return `prune ${percent(prune.structured.sparsity)} of the units`;
   if (prune.magnitude !== undefined) return `prune ${percent(prune.magnitude.sparsity)} of the weights`;
   return `prune ${prune.pattern?.n} of ${prune.pattern?.m}`;

@@ -6,8 +6,6 @@ import type { OptimizationProgress } from "../../crds/contract/progress.ts";
 import type { OptimizationRun } from "../../crds/contract/run.ts";
 import type { Backend } from "../engine/backend.ts";
 import { Failure, systemCode } from "../failure.ts";
-import { loadLayersModel } from "../formats/tfjs-layers.ts";
-import { signatureOf } from "../formats/signature.ts";
 import type { Interruption } from "../interruption.ts";
 import { type Reporter, reporter } from "../reporter.ts";
 import type { Artefact } from "../store/artefact.ts";
@@ -19,6 +17,7 @@ import { type Making, makeCandidates } from "./candidates.ts";
 import { choose } from "./choice.ts";
 import { type Comparison, compare, missedGoals, worsened } from "./goals.ts";
 import { type Inputs, type Source, loadInputs, openSource } from "./inputs.ts";
+import { describeProduct } from "./product.ts";
 import { reportPage } from "./report/page.ts";
 import { Workplace, removeCandidates } from "./workplace.ts";
 
@@ -83,11 +82,9 @@ async function describe(
   const licence = run.output.licence ?? artefact.manifest?.licence;
   const training = artefact.manifest?.training;
   const { accuracy, loss } = comparison.after;
-  const model = await loadLayersModel(backend.tf, staging, run.output.uri);
   return {
     name,
-    format: "TfjsLayers",
-    signature: signatureOf(model),
+    ...(await describeProduct(backend.tf, staging, run.output.uri)),
     parameters: comparison.after.parameters,
     ...(training === undefined ? {} : { training }),
     evaluation: { ...(loss === undefined ? {} : { loss }), ...(accuracy === undefined ? {} : { accuracy }) },

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse, stringify } from "yaml";
 import { Progress } from "../../crds/contract/progress.ts";
+import { closePrograms, startServer } from "../../runtime/serving/testing/program.ts";
 import { openArtefact } from "../../runtime/store/artefact.ts";
 
 const MAIN = fileURLToPath(new URL("../../runtime/main.ts", import.meta.url));
@@ -76,7 +77,10 @@ beforeAll(async () => {
   training = await manifest("training-job.yaml", "source", change);
   expect(await start("train", "-f", training).ended).toMatchObject({ code: 0 });
 }, 120_000);
-afterAll(() => rm(root, { recursive: true }));
+afterAll(async () => {
+  await closePrograms();
+  await rm(root, { recursive: true });
+});
 
 it("a search keeps the candidate with most gain, says why, and leaves a report; licence and lineage pass on", async () => {
   const job = await optimization("searched", {
@@ -127,6 +131,37 @@ it("what was written answers as accurately as was reported", async () => {
   const reported = (await artefactOf("exact")).manifest?.optimization?.after.accuracy;
   expect((await artefactOf("measured-again")).manifest?.optimization?.before.accuracy).toBe(reported);
 }, 120_000);
+
+/** Share of the held-out digits that a server of this folder reads correctly, asked for a few at a time. */
+async function servedAccuracy(dir: string): Promise<number> {
+  const { url, program } = await startServer([dir, "--name", "digits"]);
+  const rows = (await readFile(join(DIGITS, "data", "test.csv"), "utf8")).trim().split("\n").slice(1);
+  const digits = rows.map((row) => row.split(",").map(Number));
+  let right = 0;
+  for (let start = 0; start < digits.length; start += 7) {
+    const asked = digits.slice(start, start + 7);
+    const body = JSON.stringify({ instances: asked.map((digit) => digit.slice(0, 64)) });
+    const answer = await fetch(`${url}/v1/models/digits:predict`, { method: "POST", body });
+    const { predictions } = (await answer.json()) as { predictions: number[][] };
+    right += predictions.filter((scores, row) => scores.indexOf(Math.max(...scores)) === asked[row]?.[64]).length;
+  }
+  await program.close();
+  return right / digits.length;
+}
+
+it("a model in integers is served by ONNX Runtime as accurately as was reported, and as the source was", async () => {
+  const quantize = { weights: "Int8", activations: "Static", calibration: { method: "Percentile", examples: 300 } };
+  const job = await optimization("integers", { methods: [{ quantize }], goals: { maxAccuracyDrop: 0.02 } });
+  expect(await start("optimize", "-f", job, "-f", training).ended).toMatchObject({ code: 0 });
+  const [source, { dir, manifest: written, bytes, files }] = [await artefactOf("source"), await artefactOf("integers")];
+  const { before, after } = written?.optimization ?? {};
+  expect(files.map(({ path }) => path)).toContain("model.onnx");
+  expect(written).toMatchObject({ format: "Onnx", signature: source.manifest?.signature });
+  expect([before?.engine, after?.engine]).toEqual(["OnnxRuntime", "OnnxRuntime"]);
+  expect(source.bytes / bytes).toBeGreaterThan(3);
+  expect(await servedAccuracy(dir)).toBeCloseTo(after?.accuracy ?? NaN, 6);
+  expect(await servedAccuracy(source.dir)).toBeCloseTo(before?.accuracy ?? NaN, 6);
+}, 180_000);
 
 describe("A licence that forbids derivatives", () => {
   it("is a reason to refuse, before anything is computed", async () => {

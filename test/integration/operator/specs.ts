@@ -143,7 +143,7 @@ function withUpdate(update: Spec): Spec {
 
 const OPTIMIZATION: Spec = {
   model: { uri: "pvc://models/digits/one", digest: digest("1") },
-  dataset: { train: csv("train"), test: csv("test") },
+  dataset: { train: csv("train"), calibration: csv("check"), test: csv("test") },
   methods: [
     {
       distil: {
@@ -179,6 +179,13 @@ const OPTIMIZATION: Spec = {
       },
     },
     { quantize: { weights: "Uint8" } },
+    {
+      quantize: {
+        weights: "Int8",
+        activations: "Static",
+        calibration: { method: "Percentile", percentile: 99.9, examples: 100 },
+      },
+    },
   ],
   search: { timeBudget: "10m" },
   goals: {
@@ -258,8 +265,12 @@ export const SPECS: Record<string, Spec[]> = {
       ...OPTIMIZATION,
       ...CLAIMED,
       model: FROM,
-      dataset: { train: idx("train"), test: idx("test") },
-      methods: [{ distil: { student: { scale: 0.5 }, epochs: 2 } }, { prune: { pattern: { n: 2, m: 4 } } }],
+      dataset: { train: idx("train"), calibration: idx("check"), test: idx("test") },
+      methods: [
+        { distil: { student: { scale: 0.5 }, epochs: 2 } },
+        { prune: { pattern: { n: 2, m: 4 } } },
+        { quantize: { weights: "Int8", activations: "Static" } },
+      ],
     },
   ],
   modeldeployments: [
@@ -290,8 +301,17 @@ export const CHANGES: Record<string, (spec: Spec) => void> = {
     const [{ distil }] = spec["methods"] as [{ distil: { student: { layers: unknown[] } } }];
     distil.student.layers.splice(2, 1);
   },
+  "methods[].quantize.activations": (spec) => {
+    setQuantize(spec, { activations: "Dynamic" });
+    setDataset(spec, { calibration: undefined });
+  },
+  "methods[].quantize.calibration.method": (spec) =>
+    setQuantize(spec, { activations: "Static", calibration: { method: "Entropy" } }),
+  "methods[].quantize.calibration.percentile": (spec) =>
+    setQuantize(spec, { activations: "Static", calibration: { method: "Percentile", percentile: 99 } }),
   "dataset.train.format": (spec) => setDataset(spec, { train: idx("train") }),
   "dataset.test.format": (spec) => setDataset(spec, { test: idx("test") }),
+  "dataset.calibration.format": (spec) => setDataset(spec, { calibration: idx("check") }),
   "dataset.validation.format": (spec) => setDataset(spec, { validation: idx("check") }),
 };
 
@@ -302,6 +322,12 @@ function setCallback(spec: Spec, name: string, changes: Spec): void {
 
 function setPod(spec: Spec, changes: Spec): void {
   spec["pod"] = { ...(spec["pod"] as Spec), ...changes };
+}
+
+/** Of the last method. */
+function setQuantize(spec: Spec, changes: Spec): void {
+  const methods = spec["methods"] as Spec[];
+  spec["methods"] = [...methods.slice(0, -1), { quantize: { weights: "Int8", ...changes } }];
 }
 
 function setDataset(spec: Spec, changes: Spec): void {
