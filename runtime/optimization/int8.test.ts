@@ -62,11 +62,11 @@ const written = (settings: object, model = stored, data: Dataset | undefined = e
 
 /** Share of held-out digits that what is served reads correctly. */
 async function servedAccuracy(): Promise<number> {
-  const { engine, signature, infer } = await openExecutor({ dir, shownAs: "the model", engine: "Auto", threads: 1 });
-  expect(engine).toBe("OnnxRuntime");
+  const served = await openExecutor({ dir, shownAs: "the model", engine: "Auto", threads: 1 });
+  expect(served.engine).toBe("OnnxRuntime");
   const test = await digits("test");
-  const name = signature.inputs[0]?.name ?? "";
-  const [answer] = await infer([
+  const name = served.signature.inputs[0]?.name ?? "";
+  const [answer] = await served.infer([
     { name, datatype: "FP32", shape: [test.count, 64], data: Float32Array.from(test.features) },
   ]);
   const scores = answer?.data as Float32Array;

@@ -243,7 +243,7 @@ describe("What is wrong is named with its remedy and exit code:", () => {
       err: expect.stringContaining("spec.epochs:"),
     });
     expect(await program("validate", "-f", join(DIGITS, "training-job.yaml"))).toMatchObject({ code: 0 });
-  }, 60_000);
+  });
 
   it("a layer that does not fit", async () => {
     const layers = [{ conv2d: { filters: 4, kernelSize: [3, 3] } }, { dense: { units: 10, activation: "softmax" } }];
@@ -253,7 +253,7 @@ describe("What is wrong is named with its remedy and exit code:", () => {
       code: 64,
       err: expect.stringContaining("spec.model.layers[1].dense: needs a flat input"),
     });
-  }, 60_000);
+  });
 
   it("a value of the data", async () => {
     await mkdir(join(volumes, "models", "bad"), { recursive: true });
@@ -266,20 +266,20 @@ describe("What is wrong is named with its remedy and exit code:", () => {
       err: expect.stringContaining("pvc://models/bad/train.csv line 3: column 1"),
     });
     expect(result.err).not.toContain("oops");
-  }, 60_000);
+  });
 
   it("a file that is not there", async () => {
     const train = { format: "Csv", uri: "pvc://models/none.csv", label: "label" };
     const file = await manifest("training-job.yaml", "none", { runtime: wasm, dataset: { train } });
     const result = await program("train", "-f", file, "--volumes", volumes);
     expect(result).toMatchObject({ code: 66, err: expect.stringContaining("pvc://models/none.csv does not exist") });
-  }, 60_000);
+  });
 
   it("a GPU that is not seen", async () => {
     const file = await manifest("training-job.yaml", "gpu", { gpu: { count: 1 } });
     const result = await program("train", "-f", file, "--volumes", volumes);
     expect(result).toMatchObject({ code: 75, err: expect.stringContaining("GpuNotVisible: A GPU was asked for") });
-  }, 60_000);
+  });
 
   it("a field of a pod's specification, also to Kubernetes", async () => {
     const [file, message] = [join(root, "wrong-job.json"), join(root, "wrong-message.json")];
@@ -288,7 +288,7 @@ describe("What is wrong is named with its remedy and exit code:", () => {
     expect(result).toMatchObject({ code: 64, err: expect.stringContaining("wrong-job.json: job:") });
     const progress = Progress.parse(JSON.parse(await readFile(message, "utf8")));
     expect(progress).toMatchObject({ state: "Failed", failure: { reason: "InvalidSpec", exitCode: 64 } });
-  }, 60_000);
+  });
 
   it("a call that it does not know", async () => {
     expect(await program("tarin")).toMatchObject({
@@ -300,7 +300,7 @@ describe("What is wrong is named with its remedy and exit code:", () => {
       code: 64,
       err: expect.stringContaining("spec.model.from: TrainingJob digits is not given; add -f"),
     });
-  }, 60_000);
+  });
 });
 
 describe("fetch", () => {
@@ -322,5 +322,5 @@ describe("fetch", () => {
     await writeFile(join(copy, "model.json"), "{}");
     expect(await program("fetch", copy, join(out, "damaged"))).toMatchObject({ code: 65 });
     expect(await program("fetch", join(root, "nothing"), out)).toMatchObject({ code: 66 });
-  }, 60_000);
+  });
 });
