@@ -40,3 +40,35 @@ describe("a child that the API server refuses", () => {
     await expect(written(403, "Forbidden", message)).rejects.toThrow("cannot find RESTMapping");
   });
 });
+
+describe("children", () => {
+  it("that stand beside each other are sent together, and what follows waits for both", async () => {
+    const sent: string[] = [];
+    const answers = new Map<string, () => void>();
+    const store = (_: unknown, { metadata }: { metadata: { name: string } }) => {
+      sent.push(metadata.name);
+      const stored = { ...create.object, metadata: { ...create.object.metadata, uid: "2", resourceVersion: "1" } };
+      return new Promise<never>((resolve) => answers.set(metadata.name, () => resolve(stored as never)));
+    };
+    const refuse = () => Promise.reject(new Error("not called"));
+    const client = { create: store, apply: refuse, patch: refuse, delete: refuse, find: refuse };
+    const consistency = new ConsistencyTracker({ clock: systemClock });
+    const children = new Children({ client: client as never, consistency, informers: {} });
+    const named = (name: string): Create => ({
+      ...create,
+      object: { ...create.object, metadata: { name, namespace: "lab" } },
+    });
+    const writes = [named("one"), { ...named("two"), beside: true as const }, named("three")];
+    const done = children.write("lab/digits", owner, writes, new AbortController().signal);
+
+    expect(sent).toEqual(["one", "two"]);
+    answers.get("two")?.();
+    await Promise.resolve();
+    expect(sent).toEqual(["one", "two"]);
+    answers.get("one")?.();
+    await new Promise(setImmediate);
+    expect(sent).toEqual(["one", "two", "three"]);
+    answers.get("three")?.();
+    expect(await done).toEqual({ notes: [], stale: false });
+  });
+});

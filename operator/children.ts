@@ -25,6 +25,8 @@ export interface Written {
   readonly stale: boolean;
 }
 
+type End = Omit<Written, "notes">;
+
 interface ChildrenOptions {
   readonly client: Pick<Client, "create" | "apply" | "patch" | "delete" | "find">;
   readonly consistency: ConsistencyTracker;
@@ -44,30 +46,43 @@ export class Children {
     this.#options = options;
   }
 
-  /** Writes in order. The first refusal ends it: what follows may depend on it. */
+  /** Writes in order, and what stands beside another together. The first refusal ends it: what follows may depend on it. */
   async write(key: string, owner: OwnerIdentity, writes: readonly Write[], signal: AbortSignal): Promise<Written> {
     const notes: Note[] = [];
-    for (const write of writes) {
-      try {
-        const done = await this.#one(write, signal);
-        const informer = this.#options.informers[write.resource.plural];
-        if (done !== undefined && informer !== undefined) this.#options.consistency.wrote(key, informer, done);
-        if (write.note !== undefined) notes.push(write.note);
-      } catch (error) {
-        if (!(error instanceof ApiError)) throw error;
-        // The namespace goes, and all that is in it: nothing is left to do.
-        if (error.isNamespaceTerminating) return { notes, stale: false };
-        if (error.isAlreadyExists && write.verb === "create") {
-          if (write.unique === true) continue;
-          const refusal = await this.#conflict(write.resource, write.object.metadata, owner, signal);
-          return { notes, refusal, stale: refusal === undefined };
-        }
-        const refusal = refusalOf(error, write);
-        if (refusal === undefined) throw error;
-        return { notes, refusal, stale: false };
+    for (const together of groups(writes)) {
+      const results = await Promise.allSettled(together.map((write) => this.#try(key, owner, write, signal)));
+      let end: End | undefined;
+      for (const [index, result] of results.entries()) {
+        if (result.status === "rejected") throw result.reason;
+        const { note } = together[index] ?? {};
+        if (result.value !== undefined) end ??= result.value;
+        else if (note !== undefined) notes.push(note);
       }
+      if (end !== undefined) return { notes, ...end };
     }
     return { notes, stale: false };
+  }
+
+  /** Undefined when it is written; otherwise why nothing may follow. */
+  async #try(key: string, owner: OwnerIdentity, write: Write, signal: AbortSignal): Promise<End | undefined> {
+    try {
+      const done = await this.#one(write, signal);
+      const informer = this.#options.informers[write.resource.plural];
+      if (done !== undefined && informer !== undefined) this.#options.consistency.wrote(key, informer, done);
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      // The namespace goes, and all that is in it: nothing is left to do.
+      if (error.isNamespaceTerminating) return { stale: false };
+      if (error.isAlreadyExists && write.verb === "create") {
+        if (write.unique === true) return undefined;
+        const refusal = await this.#conflict(write.resource, write.object.metadata, owner, signal);
+        return { refusal, stale: refusal === undefined };
+      }
+      const refusal = refusalOf(error, write);
+      if (refusal === undefined) throw error;
+      return { refusal, stale: false };
+    }
   }
 
   async #one(write: Write, signal: AbortSignal): Promise<Stored<KubernetesObject> | undefined> {
@@ -105,6 +120,16 @@ export class Children {
     const message = `${resource.kind} ${name} exists${belongs}; remove it, or choose another name for this ${owner.kind}`;
     return { failure: { reason: "NameConflict", message }, child: name, mayPass: true };
   }
+}
+
+function groups(writes: readonly Write[]): Write[][] {
+  const all: Write[][] = [];
+  for (const write of writes) {
+    const last = all.at(-1);
+    if (write.beside === true && last !== undefined) last.push(write);
+    else all.push([write]);
+  }
+  return all;
 }
 
 /** Refusals that a user can do something about; undefined for those that pass by themselves. */

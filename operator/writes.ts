@@ -11,6 +11,8 @@ interface Common {
   readonly resource: Resource<KubernetesObject>;
   /** Told to users once it is written. */
   readonly note?: Note;
+  /** It needs nothing of the write before it: both are sent together. */
+  readonly beside?: true;
 }
 
 /** By POST, so that a foreign object of that name is never touched. */

@@ -129,8 +129,8 @@ function recordOf({ observed, views }: Situation, view: RevisionView, record: Re
   if (record === undefined) return [];
   if (view.map === undefined) {
     const create = { verb: "create", resource: Resources.ConfigMap, object: revisionConfigMap(owner, record) } as const;
-    // The first one is what the object itself says.
-    if (views.size === 0) return [create];
+    // The first one is what the object itself says. It and the Service come before the Deployment, in any order.
+    if (views.size === 0) return [{ ...create, beside: true }];
     const note: Note = {
       type: "Normal",
       reason: "RevisionCreated",
