@@ -41,6 +41,13 @@ describe("a child that the API server refuses", () => {
   });
 });
 
+const named = (name: string): Create => ({
+  ...create,
+  object: { ...create.object, metadata: { name, namespace: "lab" } },
+});
+
+const refuse = () => Promise.reject(new Error("not called"));
+
 describe("children", () => {
   it("that stand beside each other are sent together, and what follows waits for both", async () => {
     const sent: string[] = [];
@@ -50,14 +57,9 @@ describe("children", () => {
       const stored = { ...create.object, metadata: { ...create.object.metadata, uid: "2", resourceVersion: "1" } };
       return new Promise<never>((resolve) => answers.set(metadata.name, () => resolve(stored as never)));
     };
-    const refuse = () => Promise.reject(new Error("not called"));
     const client = { create: store, apply: refuse, patch: refuse, delete: refuse, find: refuse };
     const consistency = new ConsistencyTracker({ clock: systemClock });
     const children = new Children({ client: client as never, consistency, informers: {} });
-    const named = (name: string): Create => ({
-      ...create,
-      object: { ...create.object, metadata: { name, namespace: "lab" } },
-    });
     const writes = [named("one"), { ...named("two"), beside: true as const }, named("three")];
     const done = children.write("lab/digits", owner, writes, new AbortController().signal);
 
