@@ -1,18 +1,12 @@
 /** Parts that the three kinds share. */
 import { z } from "zod";
-import { ObjectName, Quantity, withRule } from "./schema.ts";
+import { accessRules, accessShape, Uri } from "./location.ts";
+import { ObjectName, Quantity, withRule, withRules } from "./schema.ts";
 
 export const GROUP = "modelwright.dev";
 export const VERSION = "v1alpha1";
 export const API_VERSION = `${GROUP}/${VERSION}`;
 export const CATEGORY = "modelwright";
-
-/** `pvc://CLAIM/PATH`: no dot-leading segment, so neither `..` nor hidden files can be named. */
-export const Uri = z
-  .string()
-  .max(512)
-  .regex(/^pvc:\/\/[a-z0-9]([-a-z0-9]*[a-z0-9])?(\/[A-Za-z0-9_][A-Za-z0-9._-]*)+$/)
-  .meta({ description: "Where it is: pvc://CLAIM/PATH, a path in a PersistentVolumeClaim of this namespace" });
 
 export const Digest = z
   .string()
@@ -27,15 +21,19 @@ const JobReference = z
   .meta({ description: "The newest successful artefact of a job in the same namespace" });
 
 export const ModelReference = withRule(
-  z
-    .strictObject({
-      uri: Uri.optional(),
-      from: JobReference.optional(),
-      digest: Digest.optional().meta({
-        description: "The digest that the model must have; anything else is refused before it is used",
-      }),
-    })
-    .meta({ description: "The model: exactly one of uri and from" }),
+  withRules(
+    z
+      .strictObject({
+        uri: Uri.optional(),
+        ...accessShape,
+        from: JobReference.optional(),
+        digest: Digest.optional().meta({
+          description: "The digest that the model must have; anything else is refused before it is used",
+        }),
+      })
+      .meta({ description: "The model: exactly one of uri and from" }),
+    accessRules(["uri"]),
+  ),
   {
     rule: "has(self.uri) != has(self.from)",
     message: "exactly one of uri and from must be set; remove the other",

@@ -25,6 +25,11 @@ export function withRule<T extends z.ZodType>(schema: T, { holds, ...cel }: Rule
   return refined.meta({ ...meta, [VALIDATIONS]: [...before, cel] });
 }
 
+/** Adds several rules. */
+export function withRules<T extends z.ZodType>(schema: T, rules: readonly Rule<z.output<T>>[]): T {
+  return rules.reduce((checked, rule) => withRule(checked, rule), schema);
+}
+
 /** Exactly one key of `Shapes`. */
 export type OneOf<Shapes> = {
   [K in keyof Shapes]: { [P in K]: Shapes[K] } & { [P in Exclude<keyof Shapes, K>]?: never };

@@ -11,14 +11,14 @@ import {
   Runtime,
   Suspend,
   Time,
-  Uri,
 } from "./common.ts";
 import { DataSource, Validation } from "./dataset.ts";
 import { type Crd, type Resource } from "./kind.ts";
 import { Layer, PreprocessingStep } from "./model.ts";
 import { Loss, LossOptions, lossRules, Metric } from "./objective.ts";
 import { Callbacks, updateRules, updateShape } from "./optimizer.ts";
-import { withRule } from "./schema.ts";
+import { OutputUri } from "./location.ts";
+import { withRule, withRules } from "./schema.ts";
 
 const CLASS = "^[0-9]{1,5}$";
 
@@ -110,7 +110,7 @@ export const trainingShape = {
 /** Where a job's artefact goes. */
 export const Output = z
   .strictObject({
-    uri: Uri,
+    uri: OutputUri,
     licence: z
       .string()
       .min(1)
@@ -168,7 +168,7 @@ const Declared = z
   .strictObject({ ...trainingShape, output: Output, checkpoint: Checkpoint.prefault({}), ...jobShape })
   .meta({ description: "The training" });
 
-const Checked = [...lossRules, ...updateRules].reduce((schema, rule) => withRule(schema, rule), Declared);
+const Checked = withRules(Declared, [...lossRules, ...updateRules]);
 
 const TOGETHER = {
   rule: "!has(self.privacy) || !has(self.workers)",

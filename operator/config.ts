@@ -16,6 +16,8 @@ export interface PodDefaults {
   readonly imagePullSecrets?: readonly string[];
   /** What jobs reckon their energy with, as `NAME=NUMBER`; what is not said has its default. */
   readonly energy?: readonly string[];
+  /** Names of hosts that https:// URIs may name although their addresses are private. */
+  readonly allowedHosts?: readonly string[];
 }
 
 export const DEFAULT_REQUESTS = { cpu: "100m", memory: "256Mi" } as const;

@@ -12,6 +12,7 @@ describe("the operator's flags", () => {
       architectures: [],
       imagePullSecrets: [],
       energy: [],
+      allowedHosts: [],
     });
   });
 
@@ -28,12 +29,14 @@ describe("the operator's flags", () => {
       "--architecture=amd64",
       "--architecture=arm64",
       "--image-pull-secret=registry",
+      "--allowed-host=files.lab",
     );
     expect(config).toMatchObject({
       requests: { cpu: "1", memory: "1Gi" },
       nodeSelector: { "kubernetes.io/os": "linux" },
       architectures: ["amd64", "arm64"],
       imagePullSecrets: ["registry"],
+      allowedHosts: ["files.lab"],
     });
   });
 

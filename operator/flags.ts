@@ -44,6 +44,7 @@ export const USAGE = `Usage: node operator/main.ts --runtime-image IMAGE [option
   --architecture NAME        architecture of nodes that pods may run on, such as amd64; may be repeated; default: any
   --image-pull-secret NAME   Secret in the pod's namespace, for pods that do not name one; may be repeated
   --energy NAME=NUMBER       what jobs reckon energy with: gramsPerKWh, pue, idleWattsPerCpu, busyWattsPerCpu; may be repeated
+  --allowed-host NAME        host that https:// URIs may name although its address is private; may be repeated
   --leader-elect             let one of several operators work (MODELWRIGHT_LEADER_ELECT=true)
   --identity NAME            as which the lease is held, such as a pod's name and uid: a process that was started again under
                              it goes on at once, so no two may run with the same; default: a new one for each process
@@ -81,6 +82,7 @@ export function readFlags(args: readonly string[], environment: Readonly<Record<
       architectures: names("architecture", values.architecture),
       imagePullSecrets: names("image-pull-secret", values["image-pull-secret"]),
       energy: energy(values.energy),
+      allowedHosts: names("allowed-host", values["allowed-host"]),
     },
     namespaces: values.namespace ?? fromEnvironment,
     leaderElect: values["leader-elect"] ?? environment["MODELWRIGHT_LEADER_ELECT"] === "true",
@@ -108,6 +110,7 @@ function parse(args: readonly string[]) {
         architecture: { type: "string", multiple: true },
         "image-pull-secret": { type: "string", multiple: true },
         energy: { type: "string", multiple: true },
+        "allowed-host": { type: "string", multiple: true },
         "leader-elect": { type: "boolean" },
         "lease-namespace": { type: "string" },
         identity: { type: "string" },

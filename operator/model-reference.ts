@@ -1,6 +1,7 @@
 /** Which model a reference means right now. */
 import type { ArtefactStatus, ModelReference } from "../crds/common.ts";
 import type { ResolvedModel } from "../crds/contract/run.ts";
+import { accessOf } from "../crds/location.ts";
 import type { Failure } from "./reasons.ts";
 
 /** A job as far as a reference to it needs it. */
@@ -22,7 +23,9 @@ export function resolveModel(
   lookup: JobLookup,
 ): Resolution {
   const { uri, from, digest } = reference;
-  if (uri !== undefined) return { state: "Known", model: digest === undefined ? { uri } : { uri, digest } };
+  if (uri !== undefined) {
+    return { state: "Known", model: { uri, ...accessOf(reference), ...(digest === undefined ? {} : { digest }) } };
+  }
   if (from === undefined) {
     return wrong("InvalidSpec", "spec.model names nothing; set uri or from");
   }

@@ -7,9 +7,11 @@ const EXIT_CODES: Record<FailureReason, ExitCode> = {
   DataRejected: EXIT.data,
   DigestMismatch: EXIT.data,
   InputMissing: EXIT.missingInput,
+  AccessDenied: EXIT.missingInput,
   // Another node may have the GPU, the memory or the space: these are tried again.
   GpuNotVisible: EXIT.temporary,
   OutOfMemory: EXIT.temporary,
+  StoreUnavailable: EXIT.temporary,
   OutputNotWritable: EXIT.temporary,
   Superseded: EXIT.temporary,
   WorkersMissing: EXIT.temporary,

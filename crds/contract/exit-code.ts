@@ -33,6 +33,8 @@ export const FAILURE_REASONS = [
   "GpuNotVisible",
   "GuardMissed",
   "OutOfMemory",
+  "AccessDenied",
+  "StoreUnavailable",
   "OutputNotWritable",
   "Superseded",
   "WorkersMissing",

@@ -22,6 +22,10 @@ export const PATHS = {
   job: "/etc/modelwright/job.json",
   /** A claim is mounted at `<volumes>/<claim>`. */
   volumes: "/var/lib/modelwright/pvc",
+  /** A Secret with credentials is mounted at `<credentials>/<secret>`, a file for each key. */
+  credentials: "/var/run/modelwright/credentials",
+  /** A ConfigMap with authorities is mounted at `<caBundles>/<config map>`. */
+  caBundles: "/etc/modelwright-ca",
   /** The only writable place besides volumes. */
   scratch: "/tmp",
   /** The secret that the workers of a run share. */
@@ -40,7 +44,16 @@ export const ENV = {
   logLevel: "MODELWRIGHT_LOG_LEVEL",
   /** What energy is reckoned with: `gramsPerKWh=475,pue=1,…`; what is not said has its default. */
   energy: "MODELWRIGHT_ENERGY",
+  /** Folder with a folder for each Secret with credentials; default `PATHS.credentials`. */
+  credentials: "MODELWRIGHT_CREDENTIALS",
+  /** Folder with a folder for each ConfigMap with authorities; default `PATHS.caBundles`. */
+  caBundles: "MODELWRIGHT_CA_BUNDLES",
+  /** Hosts, comma-separated, that https:// URIs may name although their addresses are private. */
+  allowedHosts: "MODELWRIGHT_ALLOWED_HOSTS",
 } as const;
+
+/** The key of a ConfigMap with authorities. */
+export const CA_FILE = "ca.crt";
 
 /** Kubernetes keeps this much of a termination message. */
 export const TERMINATION_MESSAGE_BYTES = 4096;

@@ -1,6 +1,7 @@
 /** job.json: what a pod is told to do. Made from a manifest by pure functions, checked again by the runtime. */
 import { z } from "zod";
-import { type Gpu, Runtime, ServingRuntime, Uri } from "../common.ts";
+import { type Gpu, Runtime, ServingRuntime } from "../common.ts";
+import { accessShape, OutputUri, Uri } from "../location.ts";
 import type { ModelDeployment } from "../model-deployment.ts";
 import { type OptimizationJob, optimizationShape } from "../optimization-job.ts";
 import { ServingSettings, servingShape } from "../serving.ts";
@@ -27,12 +28,12 @@ const ServingCompute = Compute.extend({ engine: ServingRuntime.shape.engine });
 
 const RunOutput = z.strictObject({
   /** Folder of this run: `<output.uri>/<run>`. */
-  uri: Uri,
+  uri: OutputUri,
   licence: z.string().optional(),
 });
 
 /** A model that is known exactly; without digest, a folder whose digest is reported when it is loaded. */
-const ResolvedModel = z.strictObject({ uri: Uri, digest: z.string().optional() });
+const ResolvedModel = z.strictObject({ uri: Uri, digest: z.string().optional(), ...accessShape });
 
 export const TrainingRun = z.strictObject({
   kind: z.literal("TrainingRun"),

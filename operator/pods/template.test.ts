@@ -118,6 +118,41 @@ describe("a generated pod", () => {
   });
 });
 
+describe("a pod that reads from a store", () => {
+  const access = { credentials: { secretName: "store" }, caBundle: { configMapName: "lab" } };
+  const fetching = (scheme: string) => {
+    const of = (name: string) => ({
+      format: "Csv" as const,
+      uri: `${scheme}://data/${name}.csv`,
+      label: "y",
+      ...access,
+    });
+    return trainingRun(trainingJob({ dataset: { train: of("train"), test: of("test") } }));
+  };
+
+  it("gets each Secret and each authority once, from the kubelet, to read", () => {
+    const { volumes = [], containers } = specOf({ run: fetching("s3") });
+    expect(volumes).toEqual(
+      expect.arrayContaining([
+        { name: "credentials-0", secret: { secretName: "store", defaultMode: 0o440 } },
+        { name: "ca-bundle-0", configMap: { name: "lab", items: [{ key: "ca.crt", path: "ca.crt" }] } },
+      ]),
+    );
+    const mounts = containers[0]?.volumeMounts?.filter(({ name }) => /^(credentials|ca-bundle)/.test(name));
+    expect(mounts).toEqual([
+      { name: "credentials-0", mountPath: "/var/run/modelwright/credentials/store", readOnly: true },
+      { name: "ca-bundle-0", mountPath: "/etc/modelwright-ca/lab", readOnly: true },
+    ]);
+  });
+
+  it("may ask the private hosts that the installation allows, where it asks a web server at all", () => {
+    const defaults = { requests: {}, allowedHosts: ["files.lab", "mirror.lab"] };
+    const allowed = { name: "MODELWRIGHT_ALLOWED_HOSTS", value: "files.lab,mirror.lab" };
+    expect(containerOf({ run: fetching("https"), defaults }).env).toContainEqual(allowed);
+    expect(containerOf({ run: fetching("s3"), defaults }).env).not.toContainEqual(allowed);
+  });
+});
+
 describe("the defaults of the installation", () => {
   const defaults = {
     requests: { cpu: "100m", memory: "256Mi" },

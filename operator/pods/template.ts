@@ -1,14 +1,14 @@
 /** The one builder of pods: whatever the operator runs passes the restricted Pod Security Standard. */
 import { basename, dirname } from "node:path/posix";
 import type { Gpu, PodOverrides, Resources } from "../../crds/common.ts";
-import { ENV, LABELS, MANAGED_BY, PATHS } from "../../crds/contract/names.ts";
+import { CA_FILE, ENV, LABELS, MANAGED_BY, PATHS } from "../../crds/contract/names.ts";
 import type { Run } from "../../crds/contract/run.ts";
 import { TRAFFIC_ANNOTATION } from "../../crds/contract/traffic.ts";
 import type { PodDefaults } from "../config.ts";
 import { gpuClaims, gpuLimits, gpuTolerations } from "./gpu.ts";
 import { nodePlacement } from "./placement.ts";
 import type { Container, PodSpec, PodTemplate, Volume, VolumeMount } from "./types.ts";
-import { claimMounts } from "./uris.ts";
+import { accessNames, claimMounts, inputUris } from "./uris.ts";
 
 /** Name of the only container. */
 export const CONTAINER = "runtime";
@@ -88,7 +88,7 @@ function container(request: PodRequest): Container {
     name: CONTAINER,
     image,
     args: [COMMANDS[run.kind], "--job", PATHS.job, ...(serves(run) ? ["--traffic", PATHS.traffic] : [])],
-    env: [...threads(resources), ...energy(request), ...(pod.env ?? [])],
+    env: [...threads(resources), ...energy(request), ...allowedHosts(request), ...(pod.env ?? [])],
     resources: {
       limits: { ...amounts(resources.limits), ...gpuLimits(gpu) },
       requests: { ...defaultRequests(request), ...amounts(resources.requests) },
@@ -117,6 +117,13 @@ function threads(resources: Resources): NonNullable<Container["env"]> {
 function energy({ run, defaults }: PodRequest): NonNullable<Container["env"]> {
   const given = defaults.energy ?? [];
   return serves(run) || given.length === 0 ? [] : [{ name: ENV.energy, value: given.join(",") }];
+}
+
+/** Only for pods that fetch from a web server: an administrator's change starts no other pod anew. */
+function allowedHosts({ run, defaults }: PodRequest): NonNullable<Container["env"]> {
+  const { allowedHosts: hosts = [] } = defaults;
+  const asks = inputUris(run).some((uri) => uri.startsWith("https://"));
+  return hosts.length === 0 || !asks ? [] : [{ name: ENV.allowedHosts, value: hosts.join() }];
 }
 
 function amounts(quantities: Resources["limits"]): Record<string, string> {
@@ -157,6 +164,7 @@ function volumes(run: Run, configMap: string): Volume[] {
       name: `claim-${index}`,
       persistentVolumeClaim: { claimName: claim },
     })),
+    ...accessVolumes(run),
   ];
 }
 
@@ -169,6 +177,38 @@ function volumeMounts(run: Run): VolumeMount[] {
       name: `claim-${index}`,
       mountPath: `${PATHS.volumes}/${claim}`,
       ...(readOnly ? { readOnly } : {}),
+    })),
+    ...accessMounts(run),
+  ];
+}
+
+/** Secrets come to the pod by the kubelet; the operator knows their names only. */
+function accessVolumes(run: Run): Volume[] {
+  const { secrets, caBundles } = accessNames(run);
+  return [
+    ...secrets.map((secretName, index) => ({
+      name: `credentials-${index}`,
+      secret: { secretName, defaultMode: 0o440 },
+    })),
+    ...caBundles.map((name, index) => ({
+      name: `ca-bundle-${index}`,
+      configMap: { name, items: [{ key: CA_FILE, path: CA_FILE }] },
+    })),
+  ];
+}
+
+function accessMounts(run: Run): VolumeMount[] {
+  const { secrets, caBundles } = accessNames(run);
+  return [
+    ...secrets.map((secret, index) => ({
+      name: `credentials-${index}`,
+      mountPath: `${PATHS.credentials}/${secret}`,
+      readOnly: true,
+    })),
+    ...caBundles.map((configMap, index) => ({
+      name: `ca-bundle-${index}`,
+      mountPath: `${PATHS.caBundles}/${configMap}`,
+      readOnly: true,
     })),
   ];
 }

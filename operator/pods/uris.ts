@@ -1,31 +1,45 @@
 /** Which volume claims a run reads and writes. */
 import type { Run } from "../../crds/contract/run.ts";
+import type { Access } from "../../crds/location.ts";
 
-interface Source {
+interface Source extends Access {
   uri?: string | undefined;
   features?: string | undefined;
   labels?: string | undefined;
 }
 
-function urisOf(source: Source | undefined): string[] {
-  if (source === undefined) return [];
-  return [source.uri, source.features, source.labels].filter((uri) => uri !== undefined);
+function urisOf({ uri, features, labels }: Source): string[] {
+  return [uri, features, labels].filter((each) => each !== undefined);
 }
+
+/** What a run reads. */
+function inputs(run: Run): Source[] {
+  switch (run.kind) {
+    case "TrainingRun":
+      return present(Object.values(run.training.dataset));
+    case "OptimizationRun":
+      return [run.model, ...present(Object.values(run.optimization.dataset))];
+    case "ServingRun":
+      return [run.model];
+  }
+}
+
+const present = (sources: readonly (Source | undefined)[]) => sources.filter((source) => source !== undefined);
 
 /** URIs that a run reads. */
 export function inputUris(run: Run): string[] {
-  switch (run.kind) {
-    case "TrainingRun": {
-      const { train, validation, test } = run.training.dataset;
-      return [train, validation, test].flatMap(urisOf);
-    }
-    case "OptimizationRun": {
-      const { train, calibration, test } = run.optimization.dataset;
-      return [run.model.uri, ...[train, calibration, test].flatMap(urisOf)];
-    }
-    case "ServingRun":
-      return [run.model.uri];
-  }
+  return inputs(run).flatMap(urisOf);
+}
+
+/** Names of the Secrets and ConfigMaps that a run gets at its inputs with, each once, sorted. */
+export function accessNames(run: Run): { secrets: string[]; caBundles: string[] } {
+  const all: Access[] = inputs(run);
+  const names = (of: (access: Access) => string | undefined) =>
+    [...new Set(all.map(of).filter((name) => name !== undefined))].toSorted();
+  return {
+    secrets: names(({ credentials }) => credentials?.secretName),
+    caBundles: names(({ caBundle }) => caBundle?.configMapName),
+  };
 }
 
 /** URIs that a run writes below. */
@@ -33,11 +47,10 @@ export function outputUris(run: Run): string[] {
   return run.kind === "ServingRun" ? [] : [run.output.uri];
 }
 
-/** The claim of `pvc://CLAIM/PATH`. */
-export function claimOf(uri: string): string {
-  const match = /^pvc:\/\/([^/]+)\//.exec(uri);
-  if (match?.[1] === undefined) throw new Error(`${uri} is not of the form pvc://CLAIM/PATH`);
-  return match[1];
+/** The claim of `pvc://CLAIM/PATH`; none of other URIs. */
+export function claimsOf(uri: string): string[] {
+  const claim = /^pvc:\/\/([^/]+)\//.exec(uri)?.[1];
+  return claim === undefined ? [] : [claim];
 }
 
 export interface ClaimMount {
@@ -47,7 +60,7 @@ export interface ClaimMount {
 
 /** Every claim once, by name; writable where the run writes to it. */
 export function claimMounts(run: Run): ClaimMount[] {
-  const written = new Set(outputUris(run).map(claimOf));
-  const claims = new Set([...inputUris(run).map(claimOf), ...written]);
+  const written = new Set(outputUris(run).flatMap(claimsOf));
+  const claims = new Set([...inputUris(run).flatMap(claimsOf), ...written]);
   return [...claims].toSorted().map((claim) => ({ claim, readOnly: !written.has(claim) }));
 }

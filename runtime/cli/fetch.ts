@@ -1,4 +1,4 @@
-/** `modelwright fetch`: copies a file or folder between claims and folders. */
+/** `modelwright fetch`: copies a file or folder from wherever a URI leads, or from a folder, to a claim or folder. */
 import { randomBytes } from "node:crypto";
 import { copyFile, mkdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
@@ -12,7 +12,7 @@ import { resolveInput, resolveUri } from "../store/uri.ts";
 import type { Environment } from "./environment.ts";
 import { UsageError } from "./usage.ts";
 
-const isUri = (place: string) => place.startsWith("pvc://");
+const isUri = (place: string) => place.includes("://");
 
 async function copyChecked(from: string, to: string): Promise<void> {
   await mkdir(dirname(to), { recursive: true });

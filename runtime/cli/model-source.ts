@@ -5,6 +5,7 @@ import type { ArtefactManifest } from "../../crds/contract/artefact.ts";
 import { artefactDigest } from "../../crds/contract/artefact.ts";
 import type { ResolvedModel } from "../../crds/contract/run.ts";
 import type { ModelReference } from "../../crds/common.ts";
+import { accessOf } from "../../crds/location.ts";
 import { Failure } from "../failure.ts";
 import { readManifest } from "../store/artefact.ts";
 import { resolveUri } from "../store/uri.ts";
@@ -33,11 +34,12 @@ async function artefactsOf(outputUri: string, volumes: string): Promise<Found[]>
  * Throws Failure: InvalidSpec, InputMissing.
  */
 export async function modelOf(
-  { uri, from, digest }: ModelReference,
+  reference: ModelReference,
   others: readonly Manifest[],
   volumes: string,
 ): Promise<ResolvedModel> {
-  if (uri !== undefined) return digest === undefined ? { uri } : { uri, digest };
+  const { uri, from, digest } = reference;
+  if (uri !== undefined) return { uri, ...accessOf(reference), ...(digest === undefined ? {} : { digest }) };
   const referred = others.find(({ kind, metadata }) => kind === from?.kind && metadata.name === from.name);
   if (referred === undefined || referred.kind === "ModelDeployment") {
     throw new Failure(

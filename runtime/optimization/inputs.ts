@@ -40,7 +40,7 @@ function checkLicence({ manifest }: Artefact, uri: string): void {
 
 /** Throws Failure: InputMissing, DigestMismatch, LicenceForbidsDerivatives, DataRejected. */
 export async function loadInputs({ model, optimization }: OptimizationRun, volumes: string): Promise<Inputs> {
-  const folder = await resolveInput(model.uri, volumes);
+  const folder = await resolveInput(model.uri, volumes, model);
   const source = await openArtefact(folder, { digest: model.digest, shownAs: model.uri });
   checkLicence(source, model.uri);
   const { dataset: test } = await loadDataset(optimization.dataset.test, volumes, "spec.dataset.test");

@@ -110,7 +110,8 @@ export async function readServeOptions(argv: readonly string[], env: NodeJS.Proc
 function fromRun({ name, revision, compute, model, settings }: ServingRun, volumes: string) {
   const { uri, digest } = model;
   const models = async (): Promise<ModelSource[]> => {
-    const version = { version: ONLY_VERSION, revision, uri, digest, dir: await resolveInput(uri, volumes) };
+    const dir = await resolveInput(uri, volumes, model);
+    const version = { version: ONLY_VERSION, revision, uri, digest, dir };
     return [{ name, versions: [version], labels: {}, compute, settings }];
   };
   const timeoutMilliseconds = durationSeconds((settings?.queue ?? DEFAULT_QUEUE).timeout) * 1000;

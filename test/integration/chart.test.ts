@@ -79,6 +79,7 @@ const changes: Record<string, { to: string; besides?: string[] }> = {
   "energy.pue": { to: "1.2" },
   "energy.idleWattsPerCpu": { to: "2" },
   "energy.busyWattsPerCpu": { to: "9" },
+  allowedHosts: { to: '["other"]' },
   "activator.enabled": { to: "false" },
   "activator.replicas": { to: "3" },
   "activator.ports": { to: '"30000-30099"' },

@@ -10,6 +10,14 @@ const idx = (name: string) => ({
   labels: `pvc://data/${name}-labels.idx`,
 });
 
+const REMOTE = {
+  credentials: { secretName: "store" },
+  endpoint: "https://store.example",
+  region: "eu-1",
+  caBundle: { configMapName: "authorities" },
+};
+const remote = (name: string) => ({ ...csv(name), uri: `s3://data/${name}.csv`, ...REMOTE });
+
 const POD = {
   labels: { team: "vision" },
   annotations: { note: "one" },
@@ -240,6 +248,7 @@ const SERVING: Spec = {
 const NAMED_LABELS: Spec = { processing: { output: [{ labels: { names: ["a", "b"] } }] } };
 
 const FROM = { from: { kind: "TrainingJob", name: "source" } };
+const REMOTE_MODEL = { uri: "s3://models/digits", ...REMOTE };
 
 /** By plural; later ones set what earlier ones cannot. */
 export const SPECS: Record<string, Spec[]> = {
@@ -257,6 +266,7 @@ export const SPECS: Record<string, Spec[]> = {
       ...TRAINING,
       privacy: { differentialPrivacy: { noiseMultiplier: 1.1, l2NormClip: 2, delta: 0.001, maxEpsilon: 8 } },
     },
+    { ...TRAINING, dataset: { train: remote("train"), validation: remote("check"), test: remote("test") } },
     ...UPDATES.map(withUpdate),
   ],
   optimizationjobs: [
@@ -272,10 +282,16 @@ export const SPECS: Record<string, Spec[]> = {
         { quantize: { weights: "Int8", activations: "Static" } },
       ],
     },
+    {
+      ...OPTIMIZATION,
+      model: REMOTE_MODEL,
+      dataset: { train: remote("train"), calibration: remote("check"), test: remote("test") },
+    },
   ],
   modeldeployments: [
     DEPLOYMENT,
     { ...DEPLOYMENT, ...CLAIMED, model: FROM },
+    { ...DEPLOYMENT, model: REMOTE_MODEL },
     { ...DEPLOYMENT, scaling: BY_CLUSTER },
     { ...DEPLOYMENT, ...SERVING },
     { ...DEPLOYMENT, ...NAMED_LABELS },
