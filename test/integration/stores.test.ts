@@ -40,6 +40,8 @@ async function secret(secretName: string, data: Record<string, string>): Promise
   return { secretName };
 }
 
+const inRegistry = (version: string) => `oci://registry.lab/team/net${version}`;
+
 const resolve = (uri: string, access: Access) => resolveInput(uri, join(root, "volumes"), access);
 
 describe("An object store", () => {
@@ -187,11 +189,9 @@ describe("A registry", () => {
 
   afterAll(() => server.stop());
 
-  const uri = (version: string) => `oci://registry.lab/team/net${version}`;
-
   it("gives the files of an artifact, by tag and by digest", async () => {
     for (const version of [":one", `@${digest}`]) {
-      const path = await resolve(uri(version), access);
+      const path = await resolve(inRegistry(version), access);
       expect(await readFile(join(path, "parts/one.bin"), "utf8")).toBe("1");
       expect(await readFile(join(path, "model.json"), "utf8")).toBe("{}");
     }
@@ -201,20 +201,20 @@ describe("A registry", () => {
     const auth = btoa(`${server.username}:${server.password}`);
     const config = JSON.stringify({ auths: { "registry.lab": { auth } } });
     const credentials = await secret("pull", { ".dockerconfigjson": config });
-    await expect(resolve(uri(":one"), { ...access, credentials })).resolves.toContain("modelwright-inputs");
+    await expect(resolve(inRegistry(":one"), { ...access, credentials })).resolves.toContain("modelwright-inputs");
   });
 
   it("refuses others, and what is not there", async () => {
     const wrong = await secret("wrong-registry", { username: "tester", password: "no" });
-    await expect(resolve(uri(":one"), { ...access, credentials: wrong })).rejects.toMatchObject({
+    await expect(resolve(inRegistry(":one"), { ...access, credentials: wrong })).rejects.toMatchObject({
       reason: "AccessDenied",
     });
-    await expect(resolve(uri(":two"), access)).rejects.toMatchObject({ reason: "InputMissing" });
+    await expect(resolve(inRegistry(":two"), access)).rejects.toMatchObject({ reason: "InputMissing" });
   });
 
   it("with files whose names lead elsewhere is refused", async () => {
     await push({ "../model.json": "{}" });
-    await expect(resolve(uri(":one"), access)).rejects.toMatchObject({ reason: "ModelUnsupported" });
+    await expect(resolve(inRegistry(":one"), access)).rejects.toMatchObject({ reason: "ModelUnsupported" });
   });
 });
 

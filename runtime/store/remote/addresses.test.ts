@@ -68,7 +68,10 @@ function resolver(...answers: string[][]): typeof lookup {
 
 function resolved(resolve: typeof lookup, host: string, reach: Reach): Promise<string> {
   return new Promise((done, fail) => {
-    guardedLookup(reach, resolve)(host, {}, (error, address) => (error === null ? done(String(address)) : fail(error)));
+    // Without the option `all`, there is one address.
+    guardedLookup(reach, resolve)(host, {}, (error, address) =>
+      error === null ? done(address as string) : fail(error),
+    );
   });
 }
 

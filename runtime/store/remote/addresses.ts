@@ -85,7 +85,7 @@ export function guardedLookup(reach: Reach, resolve: typeof lookup = lookup): Lo
       const [first] = addresses;
       const allowed = reach.allowedHosts.includes(host);
       if (first === undefined || (!allowed && !addresses.every(({ address }) => mayReach(address, reach)))) {
-        return callback(refused(host) as NodeJS.ErrnoException, []);
+        return callback(refused(host), []);
       }
       return options.all === true ? callback(null, addresses) : callback(null, first.address, first.family);
     });
