@@ -99,5 +99,5 @@ export function crdObject(kind: Crd) {
 
 export function crdYaml(kind: Crd): string {
   const head = `# Generated from crds/ by \`npm run crds\`. Do not edit.\n`;
-  return head + stringify(crdObject(kind), { lineWidth: 0, aliasDuplicateObjects: false });
+  return head + stringify(crdObject(kind), { lineWidth: 0, aliasDuplicateObjects: false, compat: "yaml-1.1" });
 }
