@@ -156,12 +156,22 @@ const Processing = z
   })
   .meta({ description: "What is done with requests before the model, and with its outputs" });
 
+const Logging = z
+  .strictObject({
+    access: z.enum(["None", "Errors", "All"]).default("Errors").meta({
+      description:
+        "Which requests are logged: a line each with its id, trace, status, time and size, never its content",
+    }),
+  })
+  .meta({ description: "What pods log of requests" });
+
 /** The part of a ModelDeployment's spec that is about requests. */
 export const servingShape = {
   batching: Batching.optional(),
   queue: Queue.optional(),
   warmup: Warmup.optional(),
   processing: Processing.optional(),
+  logging: Logging.optional(),
 };
 
 export const ServingSettings = z.strictObject(servingShape);
@@ -170,6 +180,7 @@ export const ServingSettings = z.strictObject(servingShape);
 export const DEFAULT_BATCHING = Batching.parse({});
 export const DEFAULT_QUEUE = Queue.parse({});
 export const DEFAULT_WARMUP = Warmup.parse({});
+export const DEFAULT_LOGGING = Logging.parse({});
 
 export type ServingSettings = z.output<typeof ServingSettings>;
 export type Processing = z.output<typeof Processing>;

@@ -128,4 +128,51 @@ describe("inference server", () => {
     await talk(port, `GET /v2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
     expect(metrics.load(repository)).toMatchObject({ inFlight: 0, queued: 0, finished: 1 });
   });
+
+  it("cuts off a client that does not read its answer, and lets one that does have all of it", async () => {
+    const rows = 400_000;
+    const body = JSON.stringify({ instances: Array.from({ length: rows }, () => [1, 2]) });
+    const head = `POST /v1/models/m:predict HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n`;
+    const { port, clock, metrics, repository } = await setUp({ answerTimeout: 1000 });
+    const slow = connect(port, "127.0.0.1");
+    slow.pause();
+    const closed = once(slow, "close");
+    slow.write(head + body);
+    await until("the answer is sent", () => metrics.load(repository).finished === 1);
+    clock.advance(999);
+    expect(slow.closed).toBe(false);
+    clock.advance(1);
+    let received = 0;
+    slow.on("data", (chunk) => (received += chunk.length));
+    slow.on("error", () => {});
+    slow.resume();
+    await closed;
+    expect(received).toBeLessThan(rows * 8);
+    const reader = connect(port, "127.0.0.1");
+    reader.write(head + body);
+    let text = "";
+    reader.on("data", (chunk) => (text += chunk.toString()));
+    await until("all of it is there", () => text.endsWith("[1.0,2.0]]}"));
+    reader.destroy();
+    await until("it is forgotten", () => clock.pending === 0);
+  }, 30_000);
+
+  it("refuses a body when others hold too much already, and takes it when they are answered", async () => {
+    const { port, engine } = await setUp({ bodyBudget: 100 });
+    const answers: ((outputs: []) => void)[] = [];
+    const first = connect(port, "127.0.0.1");
+    engine.infer = () => new Promise((resolve) => answers.push(resolve));
+    first.write(`${POST}\r\n${BODY}`);
+    await until("the engine computes", () => answers.length === 1);
+    const large = `POST /v1/models/m:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 90\r\n\r\n${" ".repeat(90)}`;
+    expect(await talk(port, large)).toMatch(/^HTTP\/1\.1 429 [^]*Retry-After: 1[^]*bytes of other requests are held/);
+    answers[0]?.([]);
+    await once(first, "data");
+    const answered = connect(port, "127.0.0.1");
+    answered.write(large);
+    const [answer] = (await once(answered, "data")) as [Buffer];
+    expect(answer.toString()).toMatch(/^HTTP\/1\.1 400 /);
+    first.destroy();
+    answered.destroy();
+  });
 });

@@ -1,11 +1,14 @@
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { readBody } from "./body.ts";
+import type { AccessLog } from "./access-log.ts";
+import { BODY_LIMIT_BYTES, BodyBudget, readBody } from "./body.ts";
 import { type CallContext, type Host, type Reply, answerCall } from "./calls.ts";
 import type { Clock } from "./clock.ts";
 import { inferFor } from "./inference.ts";
+import { packed } from "./pack.ts";
 import { REQUEST_ERRORS, RequestError, type RequestErrorCode } from "./request-error.ts";
+import { REQUEST_ID, type RequestIdentity, identityOf } from "./request-identity.ts";
 import { type Call, isPredictPath, matchRoute } from "./route.ts";
 import type { Servable } from "./servable.ts";
 import type { ServingMetrics } from "./serving-metrics.ts";
@@ -30,10 +33,17 @@ export interface InferenceServerOptions {
   readonly headersTimeout?: number | undefined;
   /** Milliseconds in which a whole request must have come; default 60 s. */
   readonly requestTimeout?: number | undefined;
+  /** Milliseconds in which a client must have read its answer; default 60 s. */
+  readonly answerTimeout?: number | undefined;
+  /** Bytes of bodies that all requests together may hold; default 256 MiB. */
+  readonly bodyBudget?: number | undefined;
+  readonly accessLog?: AccessLog | undefined;
   readonly random?: (() => number) | undefined;
 }
 
 const DEFAULT_TIMEOUT = 30_000;
+/** Less lies in the buffers of a connection, whether the client reads or not. */
+const SMALL_ANSWER_BYTES = 64 * 1024;
 const INFERENCE_CALLS: ReadonlySet<Call> = new Set<Call>(["predict", "classify", "regress", "infer"]);
 
 /** One request on its way to its answer. */
@@ -41,8 +51,13 @@ interface Exchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly startedAt: number;
+  readonly identity: RequestIdentity;
   /** Known once something is computed. */
   model: Servable | undefined;
+  /** Bytes that the request holds of the budget. */
+  held: number;
+  /** Bytes of the body as it was read. */
+  bytesIn: number | undefined;
 }
 
 /** The inference port. Routes are matched by `matchRoute`: their rules are the protocols', not a framework's. */
@@ -51,12 +66,14 @@ export class InferenceServer {
   readonly #server: Server;
   /** When each connection is to be closed. */
   readonly #closeAt = new WeakMap<Socket, number>();
+  readonly #budget: BodyBudget;
   #draining = false;
 
   constructor(options: InferenceServerOptions) {
     this.#options = options;
     const { clock, connectionAge = 60_000, random = Math.random } = options;
-    const { headersTimeout = 10_000, requestTimeout = 60_000 } = options;
+    const { headersTimeout = 10_000, requestTimeout = 60_000, bodyBudget = 256 * 1024 * 1024 } = options;
+    this.#budget = new BodyBudget(bodyBudget);
     this.#server = createServer(
       {
         // Slow senders are cut off; a client that only listens longer is not.
@@ -106,7 +123,18 @@ export class InferenceServer {
     const startedAt = clock.now();
     const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
     const protocol = isPredictPath(path) ? "v1" : "v2";
-    const exchange: Exchange = { request, response, startedAt, model: undefined };
+    const identity = identityOf((name) => headerOf(request, name));
+    // Whoever the request is passed on to knows it by the same name.
+    request.headers[REQUEST_ID] = identity.requestId;
+    const exchange: Exchange = {
+      request,
+      response,
+      startedAt,
+      identity,
+      model: undefined,
+      held: 0,
+      bytesIn: undefined,
+    };
     let call: Call | "none" = "none";
     let inference = false;
     let reply: Reply;
@@ -126,21 +154,44 @@ export class InferenceServer {
     } catch (error) {
       reply = this.#errorReply(error, protocol, call);
     }
+    reply = await packed(reply, headerOf(request, "accept-encoding"));
+    this.#budget.give(exchange.held);
     const seconds = (clock.now() - startedAt) / 1000;
-    this.#send(request, response, isDiverted(request) ? withSeconds(reply, seconds) : reply);
-    metrics.answered({ protocol, call, code: reply.status, seconds, inference, model: exchange.model });
+    this.#send(exchange, isDiverted(request) ? withSeconds(reply, seconds) : reply);
+    const { model, bytesIn } = exchange;
+    metrics.answered({ protocol, call, code: reply.status, seconds, inference, model });
+    this.#options.accessLog?.record({
+      ...identity,
+      protocol,
+      call,
+      code: reply.status,
+      seconds,
+      client: callerOf(request),
+      model: model?.name,
+      version: model?.version,
+      bytesIn,
+      bytesOut: Buffer.byteLength(reply.body),
+    });
   }
 
   #context(exchange: Exchange): CallContext {
     const { request } = exchange;
     return {
-      header: (name) => {
-        const value = request.headers[name.toLowerCase()];
-        return Array.isArray(value) ? value.join() : value;
-      },
-      readBody: once(() => readBody(request, this.#options.bodyLimit)),
+      header: (name) => headerOf(request, name),
+      readBody: once(() => this.#readBody(exchange)),
       compute: (model, inputs, timeout) => this.#compute(exchange, model, inputs, timeout),
     };
+  }
+
+  async #readBody(exchange: Exchange): Promise<Buffer> {
+    const { bodyLimit: limit = BODY_LIMIT_BYTES } = this.#options;
+    const hold = (bytes: number) => {
+      this.#budget.take(bytes);
+      exchange.held += bytes;
+    };
+    const body = await readBody(exchange.request, { limit, hold });
+    exchange.bytesIn = body.length;
+    return body;
   }
 
   #compute(
@@ -155,7 +206,7 @@ export class InferenceServer {
       response.once("close", callback);
       return () => response.off("close", callback);
     };
-    const client = { startedAt, caller: request.socket.remoteAddress ?? "", whenGone };
+    const client = { startedAt, caller: callerOf(request), whenGone };
     return inferFor(client, model, inputs, timeout, this.#options.clock);
   }
 
@@ -169,17 +220,39 @@ export class InferenceServer {
     return { status, headers: { "Content-Type": "application/json", ...headers }, body };
   }
 
-  #send(request: IncomingMessage, response: ServerResponse, reply: Reply): void {
+  #send({ request, response, identity }: Exchange, reply: Reply): void {
     if (response.destroyed) return;
-    const length = { "Content-Length": String(Buffer.byteLength(reply.body)) };
+    const length = Buffer.byteLength(reply.body);
     const close = this.#closes(request.socket) ? { Connection: "close" } : {};
-    response.writeHead(reply.status, { ...reply.headers, ...length, ...close });
+    response.writeHead(reply.status, {
+      ...reply.headers,
+      [REQUEST_ID]: identity.requestId,
+      "Content-Length": length,
+      ...close,
+    });
     response.end(reply.body);
+    if (length > SMALL_ANSWER_BYTES) this.#awaitReader(response);
+  }
+
+  /** A client that does not read its answer is cut off, so that it holds no memory. */
+  #awaitReader(response: ServerResponse): void {
+    const { clock, answerTimeout = 60_000 } = this.#options;
+    const timer = clock.setTimeout(() => response.destroy(), answerTimeout);
+    response.once("close", () => clock.clearTimeout(timer));
   }
 
   #closes(socket: Socket): boolean {
     return this.#draining || this.#options.clock.now() >= (this.#closeAt.get(socket) ?? Infinity);
   }
+}
+
+function headerOf({ headers }: IncomingMessage, name: string): string | undefined {
+  const value = headers[name.toLowerCase()];
+  return Array.isArray(value) ? value.join() : value;
+}
+
+function callerOf({ socket }: IncomingMessage): string {
+  return socket.remoteAddress ?? "";
 }
 
 /** A body can be read from its connection only once. */

@@ -6,6 +6,7 @@ import { Failure, asFailure, systemCode } from "../failure.ts";
 import { writeTerminationMessage } from "../cli/termination-message.ts";
 import { processRegistry, startManagement } from "../management/server.ts";
 import { openArtefact } from "../store/artefact.ts";
+import { AccessLog } from "./access-log.ts";
 import { systemClock } from "./clock.ts";
 import { EngineProcess } from "./engine-process.ts";
 import { GrpcServer } from "./grpc/grpc-server.ts";
@@ -118,7 +119,14 @@ class Serving {
     this.#repository = repository;
     this.#metrics.watch(repository, this.#registry);
     this.#atClose(() => repository.close());
+    const accessLog = new AccessLog({
+      level: options.access,
+      clock: systemClock,
+      write: (text) => void process.stderr.write(text),
+    });
+    this.#atClose(() => Promise.resolve(accessLog.flush()));
     const common = {
+      accessLog,
       host: { repository, version: await programVersion(), repositoryControl: options.repositoryControl },
       metrics: this.#metrics,
       clock: systemClock,

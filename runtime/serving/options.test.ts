@@ -88,6 +88,17 @@ describe("modelwright serve with the manifests of the cluster", () => {
     await expect(readServeOptions(["-f", file], {})).rejects.toThrow(/exactly one manifest of kind ModelDeployment/);
   });
 
+  it("takes from the manifest how long requests may wait and which are logged", async () => {
+    await writeArtefact(artefact("digits-1", "2026-01-01T00:00:00Z"));
+    const spec = "{ uri: pvc://models/digits/digits-1 }, queue: { timeout: 1m30s }, logging: { access: All }";
+    const file = await write("a.yaml", deployment(spec));
+    const options = await readServeOptions(["-f", file, "--volumes", folder], {});
+    expect(options).toMatchObject({ timeoutMilliseconds: 90_000, access: "All" });
+    expect(await options.models()).toMatchObject([{ settings: { queue: { maxRequests: 256 } } }]);
+    await expect(readServeOptions([folder, "--access-log", "Some"], {})).rejects.toThrow(/--access-log: Some is none/);
+    await expect(readServeOptions(["-f", file, "--access-log", "All"], {})).rejects.toThrow(/belong to folders/);
+  });
+
   it("takes one source only", async () => {
     await expect(readServeOptions(["-f", "a.yaml", "--job", "job.json"], {})).rejects.toThrow(/give one folder/);
     await expect(readServeOptions([], {})).rejects.toThrow(/give one folder/);

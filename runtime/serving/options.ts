@@ -8,11 +8,12 @@ import { ServingRun, servingRun } from "../../crds/contract/run.ts";
 import { ENV, PATHS, PORTS } from "../../crds/contract/names.ts";
 import { fieldErrors } from "../../crds/kinds.ts";
 import { durationSeconds } from "../../crds/schema.ts";
-import { DEFAULT_QUEUE } from "../../crds/serving.ts";
+import { DEFAULT_LOGGING, DEFAULT_QUEUE } from "../../crds/serving.ts";
 import { readManifests } from "../cli/manifests.ts";
 import { modelOf } from "../cli/model-source.ts";
 import { Failure, systemCode } from "../failure.ts";
 import { resolveInput } from "../store/uri.ts";
+import type { AccessLevel } from "./access-log.ts";
 import { type ModelSource, ONLY_VERSION, modelAt, modelsIn } from "./model-source.ts";
 
 export interface ServeOptions {
@@ -26,6 +27,8 @@ export interface ServeOptions {
   readonly threads?: number | undefined;
   /** How long a request may take that names no deadline of its own; absent: the servers' default. */
   readonly timeoutMilliseconds?: number | undefined;
+  /** Which requests are logged. */
+  readonly access: AccessLevel;
   readonly port: number;
   readonly grpcPort: number;
   readonly managementPort: number;
@@ -39,7 +42,7 @@ export interface ServeOptions {
 }
 
 const USAGE =
-  "usage: modelwright serve [DIR] [--name NAME] [--model NAME=URI]… [--engine Auto|TensorFlow|OnnxRuntime|Wasm] [--repository-control] | --job FILE | " +
+  "usage: modelwright serve [DIR] [--name NAME] [--model NAME=URI]… [--engine Auto|TensorFlow|OnnxRuntime|Wasm] [--access-log None|Errors|All] [--repository-control] | --job FILE | " +
   "-f MANIFEST…; [--volumes DIR] [--port 8080] [--grpc-port 9000] [--management-port 9090] [--host ADDRESS] [--drain-delay SECONDS] " +
   "[--termination-message FILE] [--traffic FILE]";
 
@@ -51,6 +54,7 @@ const FLAGS = {
   model: { type: "string", multiple: true },
   "repository-control": { type: "boolean" },
   engine: { type: "string" },
+  "access-log": { type: "string" },
   port: { type: "string" },
   "grpc-port": { type: "string" },
   "management-port": { type: "string" },
@@ -94,13 +98,15 @@ export async function readServeOptions(argv: readonly string[], env: NodeJS.Proc
     return {
       ...common,
       ...fromFolders(dir, values.name, named, engineOf(values.engine), volumes),
+      access: accessOf(values["access-log"]),
       repositoryControl: values["repository-control"] ?? false,
     };
   }
-  if (values.name !== undefined || values.engine !== undefined || values["repository-control"] !== undefined) {
+  const { name, engine, "repository-control": control, "access-log": access } = values;
+  if ([name, engine, control, access].some((flag) => flag !== undefined)) {
     throw new Failure(
       "InvalidSpec",
-      `--name, --engine and --repository-control belong to folders; else the file says them; ${USAGE}`,
+      `--name, --engine, --access-log and --repository-control belong to folders; else the file says them; ${USAGE}`,
     );
   }
   const run = values.job === undefined ? await runOf(values.file ?? [], volumes) : await readRun(values.job);
@@ -115,7 +121,7 @@ function fromRun({ name, revision, compute, model, settings }: ServingRun, volum
     return [{ name, versions: [version], labels: {}, compute, settings }];
   };
   const timeoutMilliseconds = durationSeconds((settings?.queue ?? DEFAULT_QUEUE).timeout) * 1000;
-  return { revision, uri, models, timeoutMilliseconds };
+  return { revision, uri, models, timeoutMilliseconds, access: (settings?.logging ?? DEFAULT_LOGGING).access };
 }
 
 /** The run that a ModelDeployment asks for; `model.from` is found by the job's manifest among the others. */
@@ -144,12 +150,17 @@ async function readRun(file: string): Promise<ServingRun> {
 }
 
 function engineOf(engine = "Auto"): ServingRun["compute"] {
-  const engines = ServingRuntime.shape.engine.unwrap().options;
-  const chosen = engines.find((one) => one === engine);
-  if (chosen === undefined) {
-    throw new Failure("InvalidSpec", `--engine: ${engine} is none of ${engines.join(", ")}`);
-  }
-  return { engine: chosen };
+  return { engine: oneOf("--engine", engine, ServingRuntime.shape.engine.unwrap().options) };
+}
+
+function accessOf(access: string = DEFAULT_LOGGING.access): AccessLevel {
+  return oneOf("--access-log", access, ["None", "Errors", "All"]);
+}
+
+function oneOf<T extends string>(flag: string, value: string, options: readonly T[]): T {
+  const chosen = options.find((one) => one === value);
+  if (chosen === undefined) throw new Failure("InvalidSpec", `${flag}: ${value} is none of ${options.join(", ")}`);
+  return chosen;
 }
 
 function fromFolders(

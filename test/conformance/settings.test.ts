@@ -2,6 +2,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { deflateSync, gunzipSync, gzipSync } from "node:zlib";
 import sharp from "sharp";
 import { linear, writeLinearModel, writePairModel } from "../../runtime/serving/testing/models.ts";
 import {
@@ -190,5 +191,72 @@ describe("batches, queue and warm-up as declared", () => {
     const bad = new Program([...(await manifest("pair", { warmup: { sample: { a: [1] } } })), ...LOOPBACK]);
     expect(await bad.line("serving failed")).toMatchObject({ error: expect.stringContaining("warmup.sample") });
     expect(await bad.exited).toBe(64);
+  }, 30_000);
+});
+
+describe("logging and packing of requests", () => {
+  const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+  const instances = [[1, 2, 3, 4]];
+
+  it("gives every request an id, the client's own or a new one, and logs it with its trace", async () => {
+    const server = await serving({ logging: { access: "All" } });
+    const answer = await predict(server, { instances }, { "X-Request-Id": "order-17", Traceparent: traceparent });
+    expect(answer.headers["x-request-id"]).toBe("order-17");
+    const other = await ask(`${server.url}/v1/models/nothing:predict`, { body: "{}" });
+    expect(other.headers["x-request-id"]).toMatch(/^[0-9a-f-]{36}$/);
+    const lines = () => server.program.lines.filter(({ message }) => message === "request");
+    await until("both are logged", () => lines().length === 2);
+    expect(lines()).toEqual([
+      {
+        time: expect.any(String),
+        level: "info",
+        message: "request",
+        requestId: "order-17",
+        traceId: "0af7651916cd43dd8448eb211c80319c",
+        parentSpanId: "b7ad6b7169203331",
+        protocol: "v1",
+        call: "predict",
+        code: 200,
+        seconds: expect.any(Number),
+        client: "127.0.0.1",
+        model: "m",
+        version: "1",
+        bytesIn: JSON.stringify({ instances }).length,
+        bytesOut: answer.body.length,
+      },
+      expect.objectContaining({ requestId: other.headers["x-request-id"], code: 404, call: "predict" }),
+    ]);
+  }, 30_000);
+
+  it("logs only what went wrong where nothing is said", async () => {
+    const server = await serving({});
+    await predict(server, { instances });
+    await predict(server, { instances: [[1]] });
+    await server.program.line("request");
+    expect(server.program.lines.filter(({ message }) => message === "request").map(({ code }) => code)).toEqual([400]);
+  }, 30_000);
+
+  it("takes bodies packed with gzip or deflate, and packs large answers for who takes that", async () => {
+    const server = await serving({});
+    const large = { instances: Array.from({ length: 500 }, () => instances[0]) };
+    const url = `${server.url}/v1/models/m:predict`;
+    const plain = await predict(server, large);
+    expect(plain.headers["content-encoding"]).toBeUndefined();
+    for (const [encoding, pack] of [
+      ["gzip", gzipSync],
+      ["deflate", deflateSync],
+    ] as const) {
+      // prettier-ignore
+      const headers = { "Content-Encoding": encoding, "Accept-Encoding": "gzip, deflate" };
+      const answer = await ask(url, { body: pack(JSON.stringify(large)), headers });
+      expect(answer.headers).toMatchObject({ "content-encoding": "gzip", vary: "Accept-Encoding" });
+      expect(gunzipSync(answer.body)).toEqual(plain.body);
+    }
+    const small = await predict(server, { instances }, { "Accept-Encoding": "gzip" });
+    expect(small.headers["content-encoding"]).toBeUndefined();
+    for (const pack of [gzipSync, deflateSync]) {
+      const headers = { "Content-Encoding": pack === gzipSync ? "gzip" : "deflate" };
+      expect((await ask(url, { body: pack(Buffer.alloc(65 * 1024 * 1024)), headers })).status).toBe(413);
+    }
   }, 30_000);
 });

@@ -1,5 +1,6 @@
 /** The Open Inference Protocol's gRPC calls. */
 import {
+  Metadata,
   type ServerUnaryCall,
   type StatusObject,
   type UntypedServiceImplementation,
@@ -7,11 +8,13 @@ import {
   type sendUnaryData,
   status,
 } from "@grpc/grpc-js";
+import type { AccessLog } from "../access-log.ts";
 import { type Host, serverMetadata } from "../calls.ts";
 import type { Clock } from "../clock.ts";
 import { findServable, modelMetadata } from "../infer-calls.ts";
 import { inferFor } from "../inference.ts";
 import { loadModel, repositoryIndex, unloadModel } from "../repository-calls.ts";
+import { REQUEST_ID, identityOf } from "../request-identity.ts";
 import type { Servable } from "../servable.ts";
 import type { ServingMetrics } from "../serving-metrics.ts";
 import {
@@ -28,6 +31,7 @@ export interface InferenceServiceOptions {
   readonly clock: Clock;
   /** Milliseconds that a request may wait for the engine when it has no deadline. */
   readonly timeout: number;
+  readonly accessLog?: AccessLog | undefined;
   /** A fault of ours; the client is told nothing of it. */
   readonly onError: (error: unknown, call: string) => void;
 }
@@ -95,11 +99,12 @@ function answering(
   handler: Handler<never, unknown>,
   options: InferenceServiceOptions,
 ): handleUnaryCall<unknown, unknown> {
-  const { metrics, clock, onError } = options;
+  const { metrics, clock, onError, accessLog } = options;
   const inference = name === "ModelInfer";
   const answer = async (call: ServerUnaryCall<unknown, unknown>, callback: sendUnaryData<unknown>) => {
     const startedAt = clock.now();
     const handling: Handling = {};
+    const identity = identityOf((header) => call.metadata.get(header)[0]?.toString());
     metrics.received(inference);
     let refusal: StatusObject | null = null;
     let value: unknown;
@@ -110,10 +115,16 @@ function answering(
       refusal = serviceErrorOf(error);
       if (refusal.code === status.INTERNAL) onError(error, name);
     }
-    callback(refusal, value);
+    const trailer = refusal?.metadata ?? new Metadata();
+    trailer.set(REQUEST_ID, identity.requestId);
+    callback(refusal, value, trailer);
     const seconds = (clock.now() - startedAt) / 1000;
     const code = status[refusal?.code ?? status.OK];
-    metrics.answered({ protocol: "grpc", call: name, code, seconds, inference, model: handling.model });
+    const { model } = handling;
+    metrics.answered({ protocol: "grpc", call: name, code, seconds, inference, model });
+    const client = addressOf(call.getPeer());
+    const asked = { protocol: "grpc", call: name, model: model?.name, version: model?.version };
+    accessLog?.record({ ...identity, ...asked, code, seconds, client });
   };
   return (call, callback) => void answer(call, callback);
 }

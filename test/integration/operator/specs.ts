@@ -234,6 +234,7 @@ const SERVING: Spec = {
   batching: { maxBatchSize: 16, maxDelay: "2ms", allowedSizes: [16, 32] },
   queue: { maxRequests: 64, timeout: "20s" },
   warmup: { requests: 2, sample: [1] },
+  logging: { access: "All" },
   processing: {
     input: [
       { rescale: { scale: 0.5, offset: 1, input: "x" } },
