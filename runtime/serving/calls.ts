@@ -1,9 +1,10 @@
 /** Answers each call of both protocols; knows no sockets. */
+import { openApi } from "./description/openapi.ts";
+import { PAGE_REPLY } from "./description/page.ts";
 import { answerInferCall } from "./infer-calls.ts";
 import type { ModelRepository } from "./model-repository.ts";
 import { answerPredictCall } from "./predict-calls.ts";
 import { answerRepositoryCall } from "./repository-calls.ts";
-import { refuse } from "./request-error.ts";
 import type { Route } from "./route.ts";
 import type { Servable } from "./servable.ts";
 import type { Tensor } from "./tensor.ts";
@@ -59,6 +60,10 @@ export function answerCall(route: Route, host: Host, context: CallContext): Prom
       return json(200, serverMetadata(host));
     case "models":
       return json(200, { models: repository.names() });
+    case "openApi":
+      return json(200, openApi(host));
+    case "page":
+      return PAGE_REPLY;
   }
 }
 
@@ -69,18 +74,4 @@ export function serverMetadata({ version }: Host) {
 
 export function json(status: number, value: unknown): Reply {
   return { status, headers: { "Content-Type": "application/json" }, body: JSON.stringify(value) };
-}
-
-export const TIMEOUT_HEADER = "Modelwright-Timeout-Ms";
-export const MAX_TIMEOUT_MILLISECONDS = 3_600_000;
-
-/** Throws 400. */
-export function timeoutHeader({ header }: CallContext): number | undefined {
-  const text = header(TIMEOUT_HEADER);
-  if (text === undefined) return undefined;
-  const value = /^\d{1,9}$/.test(text) ? Number(text) : 0;
-  if (value < 1 || value > MAX_TIMEOUT_MILLISECONDS) {
-    refuse(`header ${TIMEOUT_HEADER} must be a whole number of milliseconds from 1 to ${MAX_TIMEOUT_MILLISECONDS}`);
-  }
-  return value;
 }

@@ -1,11 +1,12 @@
 /** The Open Inference Protocol's calls that are about a model. */
-import { type CallContext, type Reply, json, timeoutHeader } from "./calls.ts";
+import { type CallContext, type Reply, json } from "./calls.ts";
 import { JSON_LENGTH_HEADER, readInfer, writeInfer } from "./infer.ts";
 import { type ModelRepository, NotServed, type VersionChoice } from "./model-repository.ts";
 import { RequestError } from "./request-error.ts";
 import type { InferRoute } from "./route.ts";
 import type { Servable } from "./servable.ts";
 import type { Signature } from "./tensor.ts";
+import { timeoutHeader } from "./timeout-header.ts";
 
 export async function answerInferCall(
   route: InferRoute,

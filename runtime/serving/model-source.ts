@@ -104,3 +104,24 @@ export async function modelsIn(
   if (listing.folders.length === 0) return [await modelAt(basename(dir), dir, compute)];
   return Promise.all(listing.folders.map((folder) => modelAt(folder, join(dir, folder), compute)));
 }
+
+/** A name by which clients ask for a version, such as `stable`. */
+export interface VersionLabel {
+  readonly model: string;
+  readonly label: string;
+  readonly version: string;
+}
+
+/** The models with their labels. Throws Failure InvalidSpec for a label of what is not there. */
+export function labelled(models: readonly ModelSource[], labels: readonly VersionLabel[]): ModelSource[] {
+  for (const { model, label, version } of labels) {
+    const versions = models.find(({ name }) => name === model)?.versions.map((one) => one.version) ?? [];
+    if (versions.includes(version)) continue;
+    const there = versions.length === 0 ? "there is no such model" : `it has ${versions.join(", ")}`;
+    throw new Failure("InvalidSpec", `label ${label} names version ${version} of model ${model}; ${there}`);
+  }
+  return models.map((source) => {
+    const own = labels.filter(({ model }) => model === source.name);
+    return { ...source, labels: Object.fromEntries(own.map(({ label, version }) => [label, version])) };
+  });
+}

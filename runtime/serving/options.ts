@@ -14,7 +14,7 @@ import { modelOf } from "../cli/model-source.ts";
 import { Failure, systemCode } from "../failure.ts";
 import { resolveInput } from "../store/uri.ts";
 import type { AccessLevel } from "./access-log.ts";
-import { type ModelSource, ONLY_VERSION, modelAt, modelsIn } from "./model-source.ts";
+import { type ModelSource, ONLY_VERSION, type VersionLabel, labelled, modelAt, modelsIn } from "./model-source.ts";
 
 export interface ServeOptions {
   /** What all of it is called in progress and logs: the revision and URI of the only model, or the folder of many. */
@@ -42,7 +42,7 @@ export interface ServeOptions {
 }
 
 const USAGE =
-  "usage: modelwright serve [DIR] [--name NAME] [--model NAME=URI]… [--engine Auto|TensorFlow|OnnxRuntime|Wasm] [--access-log None|Errors|All] [--repository-control] | --job FILE | " +
+  "usage: modelwright serve [DIR] [--name NAME] [--model NAME=URI]… [--label MODEL:LABEL=VERSION]… [--engine Auto|TensorFlow|OnnxRuntime|Wasm] [--access-log None|Errors|All] [--repository-control] | --job FILE | " +
   "-f MANIFEST…; [--volumes DIR] [--port 8080] [--grpc-port 9000] [--management-port 9090] [--host ADDRESS] [--drain-delay SECONDS] " +
   "[--termination-message FILE] [--traffic FILE]";
 
@@ -55,6 +55,7 @@ const FLAGS = {
   "repository-control": { type: "boolean" },
   engine: { type: "string" },
   "access-log": { type: "string" },
+  label: { type: "string", multiple: true },
   port: { type: "string" },
   "grpc-port": { type: "string" },
   "management-port": { type: "string" },
@@ -97,16 +98,23 @@ export async function readServeOptions(argv: readonly string[], env: NodeJS.Proc
   if (values.job === undefined && values.file === undefined) {
     return {
       ...common,
-      ...fromFolders(dir, values.name, named, engineOf(values.engine), volumes),
+      ...fromFolders({
+        dir,
+        name: values.name,
+        named,
+        labels: (values.label ?? []).map(labelOf),
+        compute: engineOf(values.engine),
+        volumes,
+      }),
       access: accessOf(values["access-log"]),
       repositoryControl: values["repository-control"] ?? false,
     };
   }
-  const { name, engine, "repository-control": control, "access-log": access } = values;
-  if ([name, engine, control, access].some((flag) => flag !== undefined)) {
+  const { name, engine, label, "repository-control": control, "access-log": access } = values;
+  if ([name, engine, label, control, access].some((flag) => flag !== undefined)) {
     throw new Failure(
       "InvalidSpec",
-      `--name, --engine, --access-log and --repository-control belong to folders; else the file says them; ${USAGE}`,
+      `--name, --engine, --label, --access-log and --repository-control belong to folders; else the file says them; ${USAGE}`,
     );
   }
   const run = values.job === undefined ? await runOf(values.file ?? [], volumes) : await readRun(values.job);
@@ -163,13 +171,17 @@ function oneOf<T extends string>(flag: string, value: string, options: readonly 
   return chosen;
 }
 
-function fromFolders(
-  folder: string | undefined,
-  name: string | undefined,
-  named: readonly string[],
-  compute: ServingRun["compute"],
-  volumes: string,
-) {
+interface Folders {
+  readonly dir: string | undefined;
+  readonly name: string | undefined;
+  /** Each of the form NAME=URI. */
+  readonly named: readonly string[];
+  readonly labels: readonly VersionLabel[];
+  readonly compute: ServingRun["compute"];
+  readonly volumes: string;
+}
+
+function fromFolders({ dir: folder, name, named, labels, compute, volumes }: Folders) {
   const dir = folder === undefined ? undefined : resolve(folder);
   const targets = named.map(nameAndUri);
   const models = async () => {
@@ -185,10 +197,18 @@ function fromFolders(
         `there are two models called ${twice.name}; give one another name with --model NAME=URI`,
       );
     }
-    return all;
+    return labelled(all, labels);
   };
   const uri = dir ?? targets.map(([, uri]) => uri).join();
   return { revision: (name ?? basename(uri)).slice(0, 63), uri, models };
+}
+
+function labelOf(text: string): VersionLabel {
+  const [, model, label, version] = /^([^:=]+):([^:=/]+)=(\d+)$/.exec(text) ?? [];
+  if (model === undefined || label === undefined || version === undefined) {
+    throw new Failure("InvalidSpec", `--label: ${text} is not of the form MODEL:LABEL=VERSION; ${USAGE}`);
+  }
+  return { model, label, version };
 }
 
 function nameAndUri(text: string): [name: string, uri: string] {

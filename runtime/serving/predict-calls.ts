@@ -1,6 +1,6 @@
 /** TensorFlow Serving's calls. */
 import { isUtf8 } from "node:buffer";
-import { type CallContext, type Reply, json, timeoutHeader } from "./calls.ts";
+import { type CallContext, type Reply, json } from "./calls.ts";
 import { type Method, readExamples, writeResults } from "./examples.ts";
 import { type ModelRepository, NotServed, type VersionSlot } from "./model-repository.ts";
 import { SIGNATURE_NAME, parsePredictDocument, readPrediction, writePrediction } from "./predict.ts";
@@ -8,6 +8,7 @@ import { RequestError, refuse } from "./request-error.ts";
 import type { PredictRoute } from "./route.ts";
 import type { Servable } from "./servable.ts";
 import type { Datatype, Signature, TensorSpec } from "./tensor.ts";
+import { timeoutHeader } from "./timeout-header.ts";
 
 export async function answerPredictCall(
   route: PredictRoute,

@@ -13,7 +13,7 @@ export type InferRoute = Target & { readonly call: "infer" | "modelReady" | "mod
 export type RepositoryRoute =
   | { readonly call: "repositoryIndex" }
   | { readonly call: "repositoryLoad" | "repositoryUnload"; readonly model: string };
-export type ServerRoute = { readonly call: "live" | "ready" | "server" | "models" };
+export type ServerRoute = { readonly call: "live" | "ready" | "server" | "models" | "openApi" | "page" };
 
 export type Route = PredictRoute | InferRoute | RepositoryRoute | ServerRoute;
 
@@ -60,6 +60,8 @@ const SERVER_CALLS: Readonly<Record<string, ServerRoute["call"]>> = {
   "/v2/health/live": "live",
   "/v2/health/ready": "ready",
   "/v2/models": "models",
+  "/openapi.json": "openApi",
+  "/docs": "page",
 };
 
 function inferRoute(method: string, path: string): Exclude<Route, PredictRoute> {

@@ -2,8 +2,10 @@ import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { linear, writeLinearModel, writePairModel } from "../../runtime/serving/testing/models.ts";
-import { type Server, closePrograms, startServer } from "../../runtime/serving/testing/program.ts";
+import { LOOPBACK, Program, type Server, closePrograms, startServer } from "../../runtime/serving/testing/program.ts";
 import { ask, parsed } from "./http.ts";
+
+const WASM = ["--engine", "Wasm", "--drain-delay", "0"];
 
 let scratch = "";
 let server: Server;
@@ -15,9 +17,11 @@ beforeAll(async () => {
   await mkdir(join(scratch, "models", "broken"), { recursive: true });
   await writeFile(join(scratch, "models", "broken", "model.json"), "{");
   await writeLinearModel(join(scratch, "elsewhere"));
+  await writeLinearModel(join(scratch, "labelled", "linear"));
   const dir = join(scratch, "models");
   const named = ["--model", `named=${join(scratch, "elsewhere")}`];
-  server = await startServer([dir, ...named, "--engine", "Wasm", "--repository-control", "--drain-delay", "0"]);
+  const labels = ["--label", "linear:stable=12", "--label", "pair:stable=1"];
+  server = await startServer([dir, ...named, ...labels, ...WASM, "--repository-control"]);
 }, 60_000);
 
 afterAll(async () => {
@@ -72,6 +76,18 @@ describe("a server of several models and versions", () => {
     });
     expect(parsed(await ask(`${server.url}/v2/models/linear`))).toMatchObject({ versions: ["1", "12"] });
     expect((await ask(`${server.url}/v2/models/linear/versions/3`)).status).toBe(404);
+  });
+
+  it("answers with the version that a label names", async () => {
+    expect(parsed(await predict("linear/labels/stable"))).toEqual({ predictions: [linear([1, 2, 3, 4])] });
+    expect(parsed(await ask(`${server.url}/v1/models/linear/labels/stable`))).toMatchObject({
+      model_version_status: [{ version: "12", state: "AVAILABLE" }],
+    });
+    expect(parsed(await ask(`${server.url}/v1/models/linear/labels/stable/metadata`))).toMatchObject({
+      model_spec: { version: "12" },
+    });
+    const unknown = await predict("linear/labels/canary");
+    expect([unknown.status, parsed(unknown)]).toEqual([400, { error: "Unrecognized servable version label: canary" }]);
   });
 
   it("tells of what it could not load, and answers 503 for it", async () => {
@@ -129,4 +145,20 @@ describe("a server that clients do not control", () => {
       ]);
     }
   }, 30_000);
+});
+
+describe("labels of what is not there", () => {
+  it.each([
+    ["linear:stable=7", "label stable names version 7 of model linear; it has 1"],
+    ["nothing:stable=1", "label stable names version 1 of model nothing; there is no such model"],
+    ["linear=1", "--label: linear=1 is not of the form MODEL:LABEL=VERSION"],
+  ])(
+    "are refused at the start: %s",
+    async (label, why) => {
+      const program = new Program([join(scratch, "labelled"), "--label", label, ...WASM, ...LOOPBACK]);
+      expect(await program.line("serving failed")).toMatchObject({ error: expect.stringContaining(why) });
+      expect(await program.exited).toBe(64);
+    },
+    30_000,
+  );
 });

@@ -1,7 +1,8 @@
 /** Sends an HTTP request on to the pods of another version. */
 import { Agent, type IncomingHttpHeaders, type IncomingMessage, request as send } from "node:http";
 import { DIVERTED_HEADER, SECONDS_HEADER } from "../../../crds/contract/traffic.ts";
-import { type Reply, TIMEOUT_HEADER } from "../calls.ts";
+import type { Reply } from "../calls.ts";
+import { TIMEOUT_HEADER } from "../timeout-header.ts";
 import type { Forwarded, Target } from "./splitter.ts";
 
 export interface ForwardedRequest {

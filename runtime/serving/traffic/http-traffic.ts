@@ -1,7 +1,8 @@
 /** HTTP requests as the splitter sees them. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { DIVERTED_HEADER, SECONDS_HEADER } from "../../../crds/contract/traffic.ts";
-import { type Reply, TIMEOUT_HEADER } from "../calls.ts";
+import type { Reply } from "../calls.ts";
+import { TIMEOUT_HEADER } from "../timeout-header.ts";
 import { differs } from "./compare.ts";
 import { comparable } from "./http-answer.ts";
 import type { HttpForwarder } from "./http-forward.ts";
