@@ -58,6 +58,11 @@ const GET = "GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n";
 const BODY = JSON.stringify({ instances: [[1, 2]] });
 const POST = `POST /v1/models/m:predict HTTP/1.1\r\nHost: x\r\nContent-Length: ${BODY.length}\r\n`;
 
+function rowsRequest(rows: number): string {
+  const body = JSON.stringify({ instances: Array.from({ length: rows }, () => [1, 2]) });
+  return `POST /v1/models/m:predict HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+}
+
 describe("inference server", () => {
   it("cuts off headers that come too slowly, in its own form", async () => {
     const { port } = await setUp({ headersTimeout: 100, requestTimeout: 200 });
@@ -129,14 +134,9 @@ describe("inference server", () => {
     expect(metrics.load(repository)).toMatchObject({ inFlight: 0, queued: 0, finished: 1 });
   });
 
-  const rowsRequest = (rows: number) => {
-    const body = JSON.stringify({ instances: Array.from({ length: rows }, () => [1, 2]) });
-    return `POST /v1/models/m:predict HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
-  };
-
   it("cuts off a client that does not read its answer in time", async () => {
     // More than the connection's buffers hold.
-    const rows = 1_000_000;
+    const rows = 600_000;
     const { port, clock, metrics, repository } = await setUp({ answerTimeout: 1000 });
     const slow = connect(port, "127.0.0.1");
     slow.pause();
