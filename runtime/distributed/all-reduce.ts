@@ -21,21 +21,19 @@ function channelTo(peers: Peers, rank: number): Channel {
   return channel;
 }
 
+function add(sum: Float32Array, values: Float32Array): void {
+  for (let i = 0; i < sum.length; i += 1) sum[i] = (sum[i] ?? 0) + (values[i] ?? 0);
+}
+
 /** Each sends all to all, and adds in the order of the ranks. */
 async function direct(values: Float32Array, peers: Peers, { rank, size }: Place): Promise<void> {
-  const received = new Map<number, Float32Array>([[rank, values.slice()]]);
+  const parts = Array.from({ length: size }, (_, other) => (other === rank ? values : new Float32Array(values.length)));
   await Promise.all(
-    [...peers].flatMap(([other, channel]) => {
-      const theirs = new Float32Array(values.length);
-      received.set(other, theirs);
-      return [channel.send(received.get(rank) ?? values), channel.receive(theirs)];
-    }),
+    [...peers].flatMap(([other, channel]) => [channel.send(values), channel.receive(parts[other] ?? values)]),
   );
-  values.fill(0);
-  for (let other = 0; other < size; other += 1) {
-    const part = received.get(other) ?? values;
-    for (let i = 0; i < values.length; i += 1) values[i] = (values[i] ?? 0) + (part[i] ?? 0);
-  }
+  const [sum = values, ...others] = parts;
+  for (const part of others) add(sum, part);
+  if (sum !== values) values.set(sum);
 }
 
 /** Where part `index` of `size` parts begins and ends. */
@@ -53,7 +51,7 @@ async function ring(values: Float32Array, peers: Peers, { rank, size }: Place): 
     const target = part(rank - step - 1);
     const theirs = incoming.subarray(0, target.length);
     await Promise.all([next.send(part(rank - step)), previous.receive(theirs)]);
-    for (let i = 0; i < target.length; i += 1) target[i] = (target[i] ?? 0) + (theirs[i] ?? 0);
+    add(target, theirs);
   }
   for (let step = 0; step < size - 1; step += 1) {
     await Promise.all([next.send(part(rank + 1 - step)), previous.receive(part(rank - step))]);

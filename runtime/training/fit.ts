@@ -3,8 +3,9 @@ import type { LayersModel } from "@tensorflow/tfjs";
 import type { Privacy } from "../../crds/accounts.ts";
 import type { TrainingProgress } from "../../crds/contract/progress.ts";
 import type { TrainingRun } from "../../crds/contract/run.ts";
-import { type Consumption, addConsumption } from "../accounting/energy.ts";
-import type { Meter } from "../accounting/meter.ts";
+import type { EnergyModel } from "../../crds/contract/energy-model.ts";
+import type { Account } from "../accounting/account.ts";
+import { energyOf } from "../accounting/energy.ts";
 import { batchCount } from "../data/batches.ts";
 import type { Group } from "../distributed/group.ts";
 import { PeerLost } from "../distributed/channel.ts";
@@ -37,15 +38,12 @@ export interface Surroundings {
   /** Asks the training to end. */
   signal: AbortSignal;
   report: Reporter<TrainingProgress>;
-  meter: Meter;
+  /** What the run has used so far. */
+  account: Account;
+  /** What energy is reckoned with. */
+  energy: EnergyModel;
   /** The other workers. */
   group?: Group | undefined;
-}
-
-export interface Fitted {
-  privacy?: Privacy;
-  /** Of all processes of the run so far. */
-  consumption: Consumption;
 }
 
 /** The moment of a position, for progress. */
@@ -86,11 +84,17 @@ function spent(plan: PrivacyPlan | undefined, step: number): { privacy?: Privacy
   return { privacy: { epsilon, delta: plan.delta } };
 }
 
-function onState({ report }: Surroundings, plan: PrivacyPlan | undefined): (state: LoopState) => void {
+/** What is used so far; of several workers all together is known at the end. */
+const usedSoFar = ({ account, energy, group }: Surroundings) =>
+  group === undefined ? { energy: energyOf(account.read(), energy) } : {};
+
+function onState(surroundings: Surroundings, plan: PrivacyPlan | undefined): (state: LoopState) => void {
+  const { report } = surroundings;
   return ({ epoch, step, steps, loss, metrics, etaSeconds }) => {
     const progressPercent = Math.min(99, Math.floor((100 * step) / steps));
     const change = { epoch, step, loss, metrics, progressPercent, etaSeconds: Math.ceil(etaSeconds) };
-    report.update({ ...change, ...spent(plan, step) }, epoch !== report.current().epoch);
+    const ended = epoch !== report.current().epoch;
+    report.update({ ...change, ...spent(plan, step), ...(ended ? usedSoFar(surroundings) : {}) }, ended);
   };
 }
 
@@ -108,11 +112,11 @@ function privateLoop(plan: PrivacyPlan | undefined, { datasets }: Prepared, batc
 }
 
 /**
- * Trains the model. When it is asked to end, or another worker is lost, it saves where it stands and throws the signal's
+ * Trains the model; returns what that gives away. When it is asked to end, or another worker is lost, it saves where it stands and throws the signal's
  * reason, or PeerLost; the model is then to be trained again from the same beginning.
  */
-export async function fit(surroundings: Surroundings, prepared: Prepared): Promise<Fitted> {
-  const { run, backend, store, signal, report, meter, group } = surroundings;
+export async function fit(surroundings: Surroundings, prepared: Prepared): Promise<{ privacy?: Privacy }> {
+  const { run, backend, store, signal, report, account, group } = surroundings;
   const { tf } = backend;
   const { model, objective, datasets } = prepared;
   const { epochs, batchSize, seed, callbacks } = run.training;
@@ -121,13 +125,18 @@ export async function fit(surroundings: Surroundings, prepared: Prepared): Promi
   report.update({ compiled: notCompiled === undefined, ...(notCompiled === undefined ? {} : { notCompiled }) });
   const best = new BestWeights(tf, model);
   const memory = together(step, best);
-  let before: Consumption = { allottedCpuSeconds: 0, cpuSeconds: 0 };
-  const consumption = () => addConsumption(before, meter.read());
   const software = softwareWith(backend, notCompiled);
-  const checkpoints = store && checkpointsOf(surroundings, datasets, { store, software, memory, consumption });
+  const checkpoints =
+    store &&
+    checkpointsOf(surroundings, datasets, {
+      store,
+      software,
+      memory,
+      consumption: () => account.read(),
+    });
   try {
     const own = await checkpoints?.resume();
-    before = own?.consumption ?? before;
+    account.goOn(own?.consumption);
     // Worker 0 alone has a store; the others begin where it begins.
     const saved = group === undefined ? own : ((await group.share(() => own ?? null)) ?? undefined);
     if (group !== undefined) await shareMemory(group, memory);
@@ -156,7 +165,7 @@ export async function fit(surroundings: Surroundings, prepared: Prepared): Promi
         signal.throwIfAborted();
       },
     });
-    return { ...spent(plan, state.step), consumption: consumption() };
+    return spent(plan, state.step);
   } catch (error) {
     if (error === signal.reason || error instanceof PeerLost) await checkpoints?.save();
     throw error;

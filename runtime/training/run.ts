@@ -3,6 +3,7 @@ import type { Energy, Privacy } from "../../crds/accounts.ts";
 import type { TrainingProgress } from "../../crds/contract/progress.ts";
 import type { TrainingRun } from "../../crds/contract/run.ts";
 import { workerAddresses } from "../../crds/contract/workers.ts";
+import { Account } from "../accounting/account.ts";
 import { type Consumption, energyOf } from "../accounting/energy.ts";
 import { startMeter } from "../accounting/meter.ts";
 import type { Group } from "../distributed/group.ts";
@@ -140,6 +141,7 @@ async function trainAndWrite(
   const { tf } = backend;
   report.update({ engine: backend.engine, device: backend.device });
   const meter = startMeter({ cpus: backend.threads, gpu: backend.device !== "CPU" });
+  const account = new Account(meter);
   const prepared = await prepare(tf, run, volumes);
   const { model, objective, datasets } = prepared;
   const initial = new BestWeights(tf, model);
@@ -149,16 +151,16 @@ async function trainAndWrite(
 
   async function work(group?: Group): Promise<Artefact | undefined> {
     initial.restore();
-    const fitted = await fit({ backend, run, store, signal, report, meter, group }, prepared);
+    const { privacy } = await fit({ backend, run, store, signal, report, account, energy, group }, prepared);
     report.update({ state: "Evaluating" });
-    const consumption = await ofAll(group, fitted.consumption);
+    const consumption = await ofAll(group, account.read());
     if (fence === undefined) {
       await group?.finish();
       return undefined;
     }
     const { test } = datasets;
     const evaluation = test && (await evaluate(tf, model, objective, test, signal));
-    const trained = { ...prepared, evaluation, privacy: fitted.privacy, energy: energyOf(consumption, energy) };
+    const trained = { ...prepared, evaluation, privacy, energy: energyOf(consumption, energy) };
     report.update({ state: "Uploading" });
     const artefact = await writeArtefact(
       folder,

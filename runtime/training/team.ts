@@ -52,9 +52,13 @@ export async function together<T>(seat: Seat, signal: AbortSignal, work: (group:
   for (;;) {
     try {
       const group = await meet(seat, signal);
+      // Who is asked to end has no time to wait for one that may say nothing any more.
+      const leave = () => void group.close();
+      signal.addEventListener("abort", leave, { once: true });
       try {
         return await work(group);
       } finally {
+        signal.removeEventListener("abort", leave);
         await group.close();
       }
     } catch (error) {
