@@ -3,7 +3,10 @@ import type { LayersModel, Scalar, Tensor } from "@tensorflow/tfjs";
 import type { Teaching } from "../../crds/optimization-methods.ts";
 import { Optimizer } from "../../crds/optimizer.ts";
 import type { Tf } from "../engine/backend.ts";
+import { runsGraphs } from "../engine/session.ts";
 import type { Objective } from "../training/objective.ts";
+import type { Examples } from "../data/dataset.ts";
+import { compileStep } from "../training/compiled-step.ts";
 import { opByOpStep } from "../training/op-by-op-step.ts";
 import type { TrainStep } from "../training/train-step.ts";
 import { type AnswerKind, distillationLoss, softLoss } from "./distillation/loss.ts";
@@ -18,6 +21,8 @@ export interface Teacher extends Teaching {
 export interface TuningOptions {
   model: LayersModel;
   objective: Objective;
+  /** What is trained on. */
+  examples: Examples;
   learningRate: number;
   seed: number;
   masks?: MaskPlan | undefined;
@@ -55,10 +60,20 @@ function masking(step: TrainStep, masks: Masks): TrainStep {
   };
 }
 
-/** As the steps of a training, with Adam; the teacher stays its owner's. */
-export function tuningStep(tf: Tf, { learningRate, masks, teacher, ...options }: TuningOptions): TrainStep {
-  const lesson = teacher === undefined ? undefined : lessonOf(tf, teacher);
+/**
+ * As the steps of a training, with Adam; the teacher stays its owner's. Compiled where nothing but labels teaches, no
+ * weights are masked, and engine and model allow it.
+ */
+export async function tuningStep(
+  tf: Tf,
+  { learningRate, masks, teacher, ...options }: TuningOptions,
+): Promise<TrainStep> {
   const optimizer = Optimizer.parse({ adam: { learningRate } });
+  if (masks === undefined && teacher === undefined && runsGraphs(tf)) {
+    const { step } = await compileStep(tf, { ...options, optimizer });
+    if (step !== undefined) return step;
+  }
+  const lesson = teacher === undefined ? undefined : lessonOf(tf, teacher);
   const step = opByOpStep(tf, { ...options, optimizer, lesson });
   return masks === undefined ? step : masking(step, new Masks(tf, options.model, masks));
 }

@@ -152,6 +152,7 @@ it("a student that answers otherwise than its teacher is refused", async () => {
 
 describe("A training that is ended in the middle and resumed", () => {
   const METHODS = {
+    compiled: { prune: { structured: { sparsity: 0.5 }, fineTune: { epochs: 2 } } },
     "with masks": { prune: { magnitude: { sparsity: 0.7 }, fineTune: { epochs: 2 } } },
     "with a teacher": { distil: { student: { scale: 0.5 }, epochs: 2 } },
     "with a teacher, after structured pruning": {
@@ -175,7 +176,7 @@ describe("A training that is ended in the middle and resumed", () => {
         },
         passed: (position) => {
           at = position;
-          if (position.step === 29) controller.abort(new Error("asked to end"));
+          if (position.step >= 29) controller.abort(new Error("asked to end"));
           return Promise.resolve();
         },
         save: () => {
@@ -184,7 +185,8 @@ describe("A training that is ended in the middle and resumed", () => {
         },
       });
       await expect(apply(source, method, stopping)).rejects.toThrow("asked to end");
-      expect(saved?.position.step).toBe(29);
+      // A compiled step takes several batches in a call.
+      expect([29, 30]).toContain(saved?.position.step);
       const resumed = await apply(
         source,
         method,

@@ -70,7 +70,7 @@ export async function tune(tf: Tf, stored: StoredModel, tuning: Tuning, watch: W
           kind: lesson.kind,
           model: await buildLayersModel(tf, lesson.unactivated(teacher.stored), "the teacher"),
         };
-  const step = tuningStep(tf, { model, objective, learningRate, seed, masks, teacher: taught });
+  const step = await tuningStep(tf, { model, objective, examples: train, learningRate, seed, masks, teacher: taught });
   try {
     await trainLoop(tf, {
       model,

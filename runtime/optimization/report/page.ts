@@ -13,7 +13,7 @@ export interface Reported extends Pick<Comparison, "before" | "after" | "sizeRat
 
 const STYLE = `
 :root { color-scheme: light dark; --before: #8a94a6; --after: #1769aa; --line: #8886; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 800px; margin: 2rem auto; padding: 0 1rem; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 920px; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: right; padding: .3rem .5rem; border-bottom: 1px solid var(--line); vertical-align: top; }
@@ -23,9 +23,12 @@ th:first-child, td:first-child, td.text, th.text { text-align: left; }
 figure { margin: 0; } figcaption { font-weight: 600; }
 svg { width: 100%; font-size: 12px; fill: currentColor; overflow: visible; }
 svg .before { fill: var(--before); } svg .after { fill: var(--after); }
-svg .other { fill: none; stroke: var(--after); stroke-width: 1.5; }
+svg .other { fill: none; stroke: var(--before); stroke-width: 1.5; }
+svg .front { fill: none; stroke: var(--after); stroke-width: 2; }
 svg .axis { fill: none; stroke: var(--line); } svg .mark { font-size: 11px; opacity: .8; }
-.key::before { content: ""; display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin-right: .4em; }
+.key::before { content: ""; display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin: 0 .4em 0 .8em; }
+.key.front::before { border: 2px solid var(--after); } .key.other::before { border: 1.5px solid var(--before); }
+.key.front::before, .key.other::before { box-sizing: border-box; border-radius: 50%; }
 .key.before::before { background: var(--before); } .key.after::before { background: var(--after); }
 .chosen { font-weight: 600; } .bad { color: #c0392b; }
 `;
@@ -66,14 +69,16 @@ function pairPlots({ before, after }: Reported): string {
   return `<div class="plots">${plots.join("")}</div>`;
 }
 
+/** Empty for models without classes: nothing but a loss could be shown, which candidates do not have. */
 function scatterPlots({ before, candidates }: Reported): string {
+  if (before.accuracy === undefined) return "";
   const pointsOf = (x: (candidate: Partial<Candidate>) => number | undefined): Point[] => [
     { x: x(before) ?? NaN, y: before.accuracy ?? NaN, label: "the source model", kind: "before" },
     ...candidates.map((candidate): Point => ({
       x: x(candidate) ?? NaN,
       y: candidate.accuracy ?? NaN,
       label: candidate.methods,
-      kind: candidate.chosen === true ? "after" : "other",
+      kind: candidate.chosen === true ? "after" : candidate.onFront === true ? "front" : "other",
     })),
   ];
   return (
@@ -86,7 +91,8 @@ function scatterPlots({ before, candidates }: Reported): string {
       pointsOf(({ latencyP50Milliseconds }) => latencyP50Milliseconds),
       { title: "Accuracy by latency", x: "ms for one example", y: "accuracy" },
     ) +
-    `</div>`
+    `</div><p><span class="key before">the source</span> <span class="key after">what was kept</span> ` +
+    `<span class="key front">on the Pareto front</span> <span class="key other">other candidates</span></p>`
   );
 }
 
@@ -112,11 +118,19 @@ function list(title: string, items: readonly string[]): string {
   return `<p class="bad">${title}</p><ul>${items.map((item) => `<li>${escaped(item)}</li>`).join("")}</ul>`;
 }
 
+function accuracyOf(drop: number | undefined): string {
+  if (drop === undefined) return "";
+  if (drop === 0) return "; accuracy stayed the same";
+  return `; accuracy ${drop > 0 ? "fell" : "rose"} by ${readable(100 * Math.abs(drop))} points`;
+}
+
 function summary({ sizeRatio, speedup, accuracyDrop, missedGoals, worse }: Reported): string {
   const size = sizeRatio >= 1 ? `${readable(sizeRatio)} times smaller` : `${readable(1 / sizeRatio)} times larger`;
   const pace = speedup >= 1 ? `${readable(speedup)} times faster` : `${readable(1 / speedup)} times slower`;
-  const drop = accuracyDrop === undefined ? "" : `; accuracy fell by ${readable(100 * accuracyDrop)} points`;
-  return `<p>The model is ${size} and ${pace}${drop}.</p>${list("Goals that were missed", missedGoals)}${list("What got worse", worse)}`;
+  return (
+    `<p>The model is ${size} and ${pace}${accuracyOf(accuracyDrop)}.</p>` +
+    `${list("Goals that were missed", missedGoals)}${list("What got worse", worse)}`
+  );
 }
 
 export function reportPage(reported: Reported): string {

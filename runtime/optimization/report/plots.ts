@@ -22,7 +22,7 @@ export interface Pair {
 }
 
 function bar(y: number, share: number, kind: string, label: string): string {
-  const length = Math.max(1, share * (WIDTH - 110));
+  const length = Math.max(1, share * (WIDTH - 130));
   return (
     `<rect class="${kind}" x="0" y="${y}" width="${fixed(length)}" height="${BAR - 6}" rx="2"/>` +
     `<text x="${fixed(length + 6)}" y="${y + BAR - 11}">${escaped(label)}</text>`
@@ -46,7 +46,7 @@ export interface Point {
   x: number;
   y: number;
   label: string;
-  kind: "before" | "after" | "other";
+  kind: "before" | "after" | "front" | "other";
 }
 
 const HEIGHT = 220;
