@@ -28,7 +28,7 @@ def onnx_runtime():
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     prepared = f"{folder}/prepared.onnx"
-    quant_pre_process(f"{folder}/model.onnx", prepared)
+    quant_pre_process(f"{folder}/model.onnx", prepared, skip_symbolic_shape=True)
     for kind in ["ort-dynamic", "ort-static"]:
         os.makedirs(f"{folder}/{kind}", exist_ok=True)
     # As its documentation advises for this processor: 8 bits unsigned for activations, signed for weights, per channel.

@@ -81,7 +81,7 @@ beforeAll(async () => {
   ({ tf } = await openBackend("TensorFlow"));
   examples = await digits("train");
   stored = await network(128);
-}, 60_000);
+}, 240_000);
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), "int8-"));
 });
@@ -104,7 +104,7 @@ it.each([
     await written(settings);
     expect(await servedAccuracy()).toBeGreaterThanOrEqual(before - 0.02);
   },
-  60_000,
+  240_000,
 );
 
 it("says what it is: an ONNX model with the inputs and outputs of the source", async () => {

@@ -2,7 +2,7 @@
 import "../engine/test-realm.ts";
 import { readFile } from "node:fs/promises";
 import type { SymbolicTensor, Tensor } from "@tensorflow/tfjs";
-import { Method, type Prune } from "../../crds/optimization-methods.ts";
+import { Method } from "../../crds/optimization-methods.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { type Tf, openBackend } from "../engine/backend.ts";
 import { type StoredModel, buildLayersModel, storeLayersModel } from "../formats/tfjs-layers.ts";
@@ -14,7 +14,7 @@ import { weightsOf } from "./channels/weights.ts";
 import { applyMethod } from "./methods.ts";
 import type { Product } from "./product.ts";
 import { isSparsable } from "./sparsity/mask.ts";
-import type { Watch } from "./tuning.ts";
+import { type Watch, tune } from "./tuning.ts";
 
 const OBJECTIVE: Objective = { loss: "sparseCategoricalCrossentropy", metrics: ["accuracy"] };
 
@@ -86,12 +86,10 @@ beforeAll(async () => {
   ({ tf } = await openBackend("TensorFlow"));
   train = await digits("train", 700);
   test = await digits("test", 300);
-  const untrained = { stored: await storeLayersModel(tf, network()), sparse: false };
-  const all: Prune["fineTune"] = { epochs: 12, batchSize: 32, learningRate: 0.003 };
-  // No unit goes, so that this is a training.
-  source = await apply(untrained, { prune: { magnitude: { sparsity: 0.0001 }, fineTune: all } });
-  source = { ...source, sparse: false };
-}, 60_000);
+  const untrained = await storeLayersModel(tf, network());
+  const training = { objective: OBJECTIVE, train, epochs: 12, batchSize: 32, learningRate: 0.003, seed: 3 };
+  source = { stored: await tune(tf, untrained, training, watching()), sparse: false };
+}, 240_000);
 
 it("the network has learned, so that there is something to lose", async () => {
   expect(await accuracyOf(source)).toBeGreaterThan(0.9);
@@ -105,7 +103,7 @@ it("half of the units go, and fine-tuning brings the accuracy back", async () =>
   expect(parameters(tuned)).toBe(parameters(pruned));
   expect(await accuracyOf(tuned)).toBeGreaterThan(await accuracyOf(pruned));
   expect(await accuracyOf(tuned)).toBeGreaterThan((await accuracyOf(source)) - 0.05);
-}, 60_000);
+}, 240_000);
 
 it("weights become zero on a schedule, stay zero, and the rest makes up for them", async () => {
   const method = { prune: { magnitude: { sparsity: 0.8 }, fineTune: { epochs: 5, learningRate: 0.003 } } };
@@ -114,7 +112,7 @@ it("weights become zero on a schedule, stay zero, and the rest makes up for them
   expect(await accuracyOf(sparse)).toBeGreaterThan(0.85);
   const again = await apply(sparse, { prune: { structured: { sparsity: 0.1 }, fineTune: { epochs: 1 } } });
   for (const share of zeros(again.stored)) expect(share).toBeGreaterThan(0.6);
-}, 60_000);
+}, 240_000);
 
 it("two of each four weights stay, without training too", async () => {
   const trained = await apply(source, { prune: { pattern: { n: 2, m: 4 }, fineTune: { epochs: 1 } } });
@@ -122,14 +120,14 @@ it("two of each four weights stay, without training too", async () => {
   for (const { stored } of [trained, untrained]) {
     for (const share of zeros(stored)) expect(share).toBe(0.5);
   }
-}, 60_000);
+}, 240_000);
 
 it("a student of a quarter of the units learns from its teacher", async () => {
-  const distil = { student: { scale: 0.25 }, epochs: 8, learningRate: 0.01 };
+  const distil = { student: { scale: 0.25 }, epochs: 16, learningRate: 0.01 };
   const student = await apply(source, { distil });
   expect(parameters(student)).toBeLessThan(parameters(source) / 3.5);
   expect(await accuracyOf(student)).toBeGreaterThan(0.8);
-}, 60_000);
+}, 240_000);
 
 it("a student of other layers takes the teacher's preparation of features, and answers probabilities", async () => {
   const layers = [{ dense: { units: 16, activation: "relu" } }, { dense: { units: 10, activation: "softmax" } }];
@@ -140,7 +138,7 @@ it("a student of other layers takes the teacher's preparation of features, and a
   const sums = tf.sum(answers, 1).dataSync();
   for (const sum of sums) expect(sum).toBeCloseTo(1, 4);
   expect(await accuracyOf(student)).toBeGreaterThan(0.8);
-}, 60_000);
+}, 240_000);
 
 it("a student that answers otherwise than its teacher is refused", async () => {
   const layers = [{ dense: { units: 4, activation: "softmax" } }];
@@ -199,6 +197,6 @@ describe("A training that is ended in the middle and resumed", () => {
       );
       expect(Buffer.from(resumed.stored.weightData).equals(Buffer.from(whole.stored.weightData))).toBe(true);
     },
-    60_000,
+    240_000,
   );
 });
