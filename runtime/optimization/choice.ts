@@ -96,10 +96,9 @@ function described(tried: Tried, why: string): Candidate {
 
 const rank = ({ chosen, onFront }: Candidate) => (chosen === true ? 0 : onFront === true ? 1 : 2);
 
-/** Of more candidates than a status holds, those of the front stay, then the first. */
-function limited(candidates: Candidate[]): Candidate[] {
-  if (candidates.length <= CANDIDATES_LIMIT) return candidates;
-  const kept = new Set(candidates.toSorted((a, b) => rank(a) - rank(b)).slice(0, CANDIDATES_LIMIT));
+/** Of more candidates than `limit`, the chosen one and those of the front stay, then the first; in their order. */
+export function limited(candidates: readonly Candidate[], limit: number): Candidate[] {
+  const kept = new Set(candidates.toSorted((a, b) => rank(a) - rank(b)).slice(0, limit));
   return candidates.filter((candidate) => kept.has(candidate));
 }
 
@@ -119,5 +118,5 @@ export function choose(tried: readonly Tried[], goals: Goals, search: boolean): 
       chosen: isBest,
     };
   });
-  return { chosen: tried.indexOf(best), candidates: limited(candidates) };
+  return { chosen: tried.indexOf(best), candidates: limited(candidates, CANDIDATES_LIMIT) };
 }
