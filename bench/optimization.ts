@@ -84,8 +84,9 @@ const CANDIDATES: Record<string, object[]> = {
 
 const { tf } = await openBackend("TensorFlow", { threads: 2 });
 
+const times = (was: number, is: number) => (was / is).toFixed(2);
+
 function print(name: string, after: Row, before: Row): void {
-  const times = (was: number, is: number) => (was / is).toFixed(2);
   const points = (100 * (before.accuracy - after.accuracy)).toFixed(2);
   const cells = [
     `${after.bytes} (${times(before.bytes, after.bytes)} x)`,

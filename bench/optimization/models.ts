@@ -39,8 +39,9 @@ const BOTTLENECKS = [
   [6, 320, 1, 1],
 ] as const;
 
+const channelsOf = (x: SymbolicTensor) => x.shape.at(-1) ?? 0;
+
 function mobilenet(tf: Tf, input: SymbolicTensor): SymbolicTensor {
-  const channelsOf = (x: SymbolicTensor) => x.shape.at(-1) ?? 0;
   const even = (x: SymbolicTensor) => through(x, tf.layers.batchNormalization({ momentum: 0.9 }));
   const cut = (x: SymbolicTensor) => through(x, tf.layers.reLU({ maxValue: 6 }));
   const conv = (x: SymbolicTensor, filters: number, kernelSize: number, strides = 1) =>
