@@ -1,6 +1,5 @@
 import type { Measurement } from "../../crds/optimization-job.ts";
 import { compare, missedGoals, quantityValue, totalShortfall, worsened } from "./goals.ts";
-import { median } from "./speed.ts";
 
 const before: Measurement = {
   bytes: 1000,
@@ -90,8 +89,4 @@ it("says what got worse", () => {
     "throughput is 0.5 times what it was",
   ]);
   expect(worsened(compare(after, before))).toEqual(["the files are 5 times larger"]);
-});
-
-it("takes the middle, or the mean of the two middle ones", () => {
-  expect([median([3, 1, 2]), median([4, 1, 2, 3])]).toEqual([2, 2.5]);
 });
