@@ -36,6 +36,7 @@ export const contents: Record<ImageName, Contents> = {
     main: "runtime/main.ts",
     sources: ["crds", "runtime"],
     packages: [
+      "@aws-sdk/client-s3",
       "@grpc/grpc-js",
       "@grpc/proto-loader",
       "@grpc/reflection",
@@ -47,6 +48,7 @@ export const contents: Record<ImageName, Contents> = {
       "h5wasm",
       "onnxruntime-node",
       "prom-client",
+      "sharp",
       "winston",
       "yaml",
       "zod",

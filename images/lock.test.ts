@@ -35,6 +35,19 @@ describe("the packages of an image", () => {
     expect(closure(lock, ["web"]).join()).not.toContain("fast");
   });
 
+  it("leave out an optional package that is for another platform", () => {
+    const packages = {
+      "node_modules/image": { optionalDependencies: { "image-linux": "1", "image-musl": "1", "image-mac": "1" } },
+      "node_modules/image-linux": { os: ["linux"], cpu: ["x64"], libc: ["glibc"] },
+      "node_modules/image-musl": { os: ["linux"], cpu: ["x64"], libc: ["musl"] },
+      "node_modules/image-mac": { os: ["darwin"], cpu: ["x64"] },
+    };
+    const paths = (cpu: string) =>
+      closure({ packages }, ["image"], () => true, { os: "linux", cpu, libc: "glibc" }).join(" ");
+    expect(paths("x64")).toBe("node_modules/image node_modules/image-linux");
+    expect(paths("arm64")).toBe("node_modules/image");
+  });
+
   it("cannot lack one that is needed: the error names it, who needs it and the remedy", () => {
     expect(() => closure(lock, ["tool"])).toThrow(NotLocked);
     expect(() => closure(lock, ["tool"])).toThrow(

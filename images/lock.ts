@@ -6,7 +6,16 @@ export type LockedPackage = {
   optionalDependencies?: Record<string, string>;
   os?: string[];
   cpu?: string[];
+  libc?: string[];
 };
+
+/** What an image runs on. */
+export interface Platform {
+  os: string;
+  cpu: string;
+  libc: string;
+}
+
 export type Lock = { packages: Record<string, LockedPackage> };
 
 /** A package that must be installed and is not in the lock file. */
@@ -21,9 +30,14 @@ export class NotLocked extends Error {
 
 /**
  * The packages that `roots` need at run time, themselves included: their paths (`node_modules/a/node_modules/b`), sorted.
- * `wanted` leaves out packages by name. Optional dependencies count where the lock file has them for any platform.
+ * `wanted` leaves out packages by name. Optional dependencies count where the lock file has them for `platform`.
  */
-export function closure(lock: Lock, roots: string[], wanted: (name: string) => boolean = () => true): string[] {
+export function closure(
+  lock: Lock,
+  roots: string[],
+  wanted: (name: string) => boolean = () => true,
+  platform?: Platform,
+): string[] {
   const found = new Set<string>();
   const open = roots.map((name) => ({ name, from: "", optional: false }));
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
@@ -34,7 +48,7 @@ export function closure(lock: Lock, roots: string[], wanted: (name: string) => b
       if (optional) continue;
       throw new NotLocked(name, packageName(from));
     }
-    if (found.has(path)) continue;
+    if (found.has(path) || (optional && !runsOn(lock.packages[path], platform))) continue;
     found.add(path);
     const { dependencies = {}, optionalDependencies = {} } = lock.packages[path] ?? {};
     open.push(
@@ -43,6 +57,12 @@ export function closure(lock: Lock, roots: string[], wanted: (name: string) => b
     );
   }
   return [...found].toSorted();
+}
+
+function runsOn({ os, cpu, libc }: LockedPackage = {}, platform: Platform | undefined): boolean {
+  if (platform === undefined) return true;
+  const fits = (names: readonly string[] | undefined, name: string) => names === undefined || names.includes(name);
+  return fits(os, platform.os) && fits(cpu, platform.cpu) && fits(libc, platform.libc);
 }
 
 /** Node's own search: beside the package that asks, then upwards. */

@@ -60,7 +60,10 @@ export async function partKeys(options: Omit<StageOptions, "out">): Promise<Reco
   const { packages, sources, engine } = contents[image];
   const staging = await filesKey(import.meta.dirname, ["contents.ts", "lock.ts", "stage.ts"]);
   const node = lock.packages[`node_modules/${nodePackage(options)}`];
-  const modules = closure(lock, packages, hasCode).map((path) => [path, lock.packages[path]?.integrity]);
+  const modules = closure(lock, packages, hasCode, platformOf(options.arch)).map((path) => [
+    path,
+    lock.packages[path]?.integrity,
+  ]);
   const compiled = (await Promise.all(sources.map((folder) => sourceFiles(root, folder)))).flat();
   const build = ["package.json", "tsconfig.json", "tsconfig.build.json"];
   return {
@@ -84,12 +87,15 @@ async function stageNode(options: StageOptions, to: string): Promise<void> {
   await copy(join(folder, "LICENSE"), join(to, "usr/local/share/licenses/node/LICENSE"));
 }
 
+/** Images are of Debian. */
+const platformOf = (arch: string = process.arch) => ({ os: "linux", cpu: arch, libc: "glibc" });
+
 /** Copies the npm packages of an image, less what is not needed at run time. */
 export async function stageModules(
   { image, root, arch }: Pick<StageOptions, "image" | "root" | "arch">,
   to: string,
 ): Promise<void> {
-  for (const path of closure(await readLock(root), contents[image].packages, hasCode)) {
+  for (const path of closure(await readLock(root), contents[image].packages, hasCode, platformOf(arch))) {
     if (!existsSync(join(root, path, "package.json")))
       throw new StagingFailed(`The npm package ${packageName(path)} is not installed. Run npm ci.`);
     const name = packageName(path);
