@@ -59,9 +59,10 @@ export function closure(
   return [...found].toSorted();
 }
 
+const fits = (names: readonly string[] | undefined, name: string) => names === undefined || names.includes(name);
+
 function runsOn({ os, cpu, libc }: LockedPackage = {}, platform: Platform | undefined): boolean {
   if (platform === undefined) return true;
-  const fits = (names: readonly string[] | undefined, name: string) => names === undefined || names.includes(name);
   return fits(os, platform.os) && fits(cpu, platform.cpu) && fits(libc, platform.libc);
 }
 
