@@ -13,8 +13,9 @@ import {
   Time,
 } from "./common.ts";
 import type { Crd, Resource } from "./kind.ts";
+import { Rollout } from "./rollout.ts";
 import { Scaling } from "./scaling.ts";
-import { Duration, withRule } from "./schema.ts";
+import { withRule } from "./schema.ts";
 import { servingShape } from "./serving.ts";
 
 const Fields = z
@@ -26,32 +27,26 @@ const Fields = z
     pod: PodOverrides.optional(),
     ...servingShape,
     scaling: Scaling,
-    rollout: z
-      .strictObject({
-        progressDeadline: Duration("How long a new version may take to become ready before it is given up").default(
-          "10m",
-        ),
-        revisionHistoryLimit: z
-          .int()
-          .min(0)
-          .max(50)
-          .default(5)
-          .meta({ description: "Old revisions whose records are kept" }),
-      })
-      .prefault({})
-      .meta({ description: "How a new version replaces the old one" }),
+    rollout: Rollout,
     suspend: Suspend.meta({ description: "Stops all pods; false again starts them" }),
   })
   .meta({ description: "The deployment" });
 
-const Spec = withRule(Fields, {
+const GpuWait = withRule(Fields, {
+  rule: "self.rollout.onNoSpareGpu == 'Wait' || has(self.gpu)",
+  message: "rollout.onNoSpareGpu needs spec.gpu; remove it, or ask for a GPU",
+  fieldPath: ".rollout.onNoSpareGpu",
+  holds: ({ rollout, gpu }) => rollout.onNoSpareGpu === "Wait" || gpu !== undefined,
+});
+
+const Spec = withRule(GpuWait, {
   rule: "!has(self.scaling.metric) || self.scaling.metric != 'Gpu' || has(self.gpu)",
   message: "scaling.metric Gpu needs spec.gpu; without a GPU choose Concurrency or QueueTime",
   fieldPath: ".scaling.metric",
   holds: ({ scaling, gpu }) => scaling.metric !== "Gpu" || gpu !== undefined,
 });
 
-export const RevisionState = z.enum(["Pending", "Loading", "Serving", "Failed", "Retired"]);
+export const RevisionState = z.enum(["Pending", "Loading", "Warming", "Serving", "Failed", "Retired"]);
 
 const Status = z
   .strictObject({
@@ -87,7 +82,14 @@ const Status = z
       .meta({ description: "Why it is this engine, and how the model is computed on it" }),
     device: z.string().max(128).optional(),
     stableRevision: z.string().max(63).optional().meta({ description: "The revision that serves" }),
-    updateRevision: z.string().max(63).optional().meta({ description: "The revision that is being rolled out" }),
+    canaryRevision: z.string().max(63).optional().meta({ description: "The revision that is being rolled out" }),
+    canaryWeight: z
+      .number()
+      .min(0)
+      .max(100)
+      .optional()
+      .meta({ description: "Percent of the requests that the revision that is being rolled out answers" }),
+    step: z.int().min(1).max(20).optional().meta({ description: "The step of the canary, the first being 1" }),
     revisions: z
       .array(
         z.strictObject({
@@ -97,6 +99,7 @@ const Status = z
           state: RevisionState,
           replicas: z.int().min(0),
           readyReplicas: z.int().min(0),
+          weight: z.number().min(0).max(100).meta({ description: "Percent of the requests that it answers" }),
           since: Time,
         }),
       )
@@ -138,6 +141,7 @@ export const ModelDeployment: Crd = {
     { name: "Reason", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].reason' },
     { name: "Replicas", type: "integer", jsonPath: ".status.readyReplicas" },
     { name: "Model", type: "string", jsonPath: ".status.model.uri" },
+    { name: "Canary", type: "number", jsonPath: ".status.canaryWeight" },
     { name: "URL", type: "string", jsonPath: ".status.url" },
     { name: "Engine", type: "string", jsonPath: ".status.engine", priority: 1 },
     { name: "Device", type: "string", jsonPath: ".status.device", priority: 1 },

@@ -74,6 +74,8 @@ export class Children {
       if (!(error instanceof ApiError)) throw error;
       // The namespace goes, and all that is in it: nothing is left to do.
       if (error.isNamespaceTerminating) return { stale: false };
+      // What is gone needs no change any more.
+      if (error.isNotFound && write.verb === "patch") return undefined;
       if (error.isAlreadyExists && write.verb === "create") {
         if (write.unique === true) return undefined;
         const refusal = await this.#conflict(write.resource, write.object.metadata, owner, signal);

@@ -14,6 +14,7 @@ import { createOperator } from "./operator.ts";
 import { askActivators } from "./model-deployment/scaling/activators.ts";
 import { HttpLoadProber } from "./pods/load-prober.ts";
 import { HttpProber } from "./pods/prober.ts";
+import { HttpTrafficProber } from "./pods/traffic-prober.ts";
 
 const NAME = "modelwright-operator";
 
@@ -35,6 +36,7 @@ async function main(): Promise<number> {
   const signal = stopOnSignals(logger);
   const prober = new HttpProber();
   const loads = new HttpLoadProber();
+  const traffic = new HttpTrafficProber();
   const namespace = flags.leaseNamespace ?? connection.namespace;
   const asked = flags.activator && askActivators(flags.activator.healthPort);
   const operator = createOperator({
@@ -42,6 +44,7 @@ async function main(): Promise<number> {
     config: flags.config,
     prober,
     loads,
+    traffic,
     activator: flags.activator && asked && { ...flags.activator, namespace, ask: asked.ask },
     namespaces: flags.namespaces,
     instance,
@@ -69,7 +72,7 @@ async function main(): Promise<number> {
     signal,
     logger,
   });
-  await Promise.all([client.close(), leaseClient.close(), prober.close(), loads.close()]);
+  await Promise.all([client.close(), leaseClient.close(), prober.close(), loads.close(), traffic.close()]);
   asked?.close();
   return end(outcome, logger);
 }

@@ -30,6 +30,7 @@ import { optimizationJobKind, type OptimizationJobOwner } from "./optimization-j
 import { type PodRecord, podRecord } from "./pods/pod-record.ts";
 import { HttpLoadProber, type LoadProber } from "./pods/load-prober.ts";
 import type { Prober } from "./pods/prober.ts";
+import { HttpTrafficProber, type TrafficProber } from "./pods/traffic-prober.ts";
 import { Reports } from "./pods/reports.ts";
 import { HorizontalPodAutoscaler, PodDisruptionBudget } from "./resources.ts";
 import { configMapRecord, jobRecord } from "./runs/job-record.ts";
@@ -42,6 +43,8 @@ export interface OperatorOptions {
   readonly prober: Prober;
   /** Default: asks the pods' management port. */
   readonly loads?: LoadProber | undefined;
+  /** Default: asks the pods' management port. */
+  readonly traffic?: TrafficProber | undefined;
   /** Where the activators are; undefined where there are none. */
   readonly activator?: ActivatorInstallation | undefined;
   /** Empty: all namespaces. */
@@ -204,6 +207,7 @@ export function createOperator(options: OperatorOptions): Operator {
     children: writer(consistency.deployment),
     informer: modelDeployments,
     autoscaler,
+    traffic: options.traffic ?? new HttpTrafficProber(),
     activators,
     ports: options.activator && new Ports(options.activator.ports),
     lookup,

@@ -26,7 +26,8 @@ export const rules: readonly Rule[] = [
   { apiGroups: [""], resources: ["configmaps", "services"], verbs: CHILD },
   // Keys that the workers of a run share.
   { apiGroups: [""], resources: ["secrets"], verbs: ["create"] },
-  { apiGroups: [""], resources: ["pods"], verbs: [...WATCH, "delete"] },
+  // The annotation that tells a pod what to share with another version.
+  { apiGroups: [""], resources: ["pods"], verbs: [...WATCH, "patch", "delete"] },
   // Core events tell why a Job has no pods.
   { apiGroups: [""], resources: ["events"], verbs: ["list"] },
   { apiGroups: ["events.k8s.io"], resources: ["events"], verbs: ["create", "patch"] },

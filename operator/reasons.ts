@@ -19,6 +19,8 @@ const OBSERVED_FAILURES = [
   "AdmissionRefused",
   "NameConflict",
   "ResultMissing",
+  "AnalysisFailed",
+  "Aborted",
 ] as const;
 
 export const FAILURES = [...FAILURE_REASONS, ...OBSERVED_FAILURES] as const;
@@ -37,6 +39,8 @@ export const PHASES = [
   "Scaling",
   "Updating",
   "UpdateFailed",
+  "RolloutPaused",
+  "UpToDate",
   "ScaledToZero",
   "NotScaledToZero",
 ] as const;
@@ -46,6 +50,9 @@ export const EVENTS = [
   "ModelLoaded",
   "Promoted",
   "RolledBack",
+  "CanaryStepStarted",
+  "AnalysisFailed",
+  "SwapRollout",
   "ScaledUp",
   "ScaledDown",
   "ScaledToZero",

@@ -21,7 +21,7 @@ export const TrafficDirective = z.object({
       revision: z.string().max(63),
       /** IP address of its Service. */
       address: z.union([z.ipv4(), z.ipv6()]),
-      ports: z.object({ http: Port, grpc: Port.optional() }),
+      ports: z.object({ http: Port, grpc: Port }),
     })
     .optional(),
   /** Percent of the requests that the other version answers. */
@@ -51,15 +51,16 @@ export const TrafficReport = z.strictObject({
   revision: z.string().max(63),
   /** The directive that is followed; absent: none. */
   directive: z.string().max(128).optional(),
+  weight: Percent,
   /** Since the directive came, or since the start. */
   stage: Window,
   /** The last ten to twenty seconds of the stage. */
   recent: Window,
 });
 
-/** A request with this header was diverted already: whoever gets it answers it. */
+/** A request with this header, or gRPC metadata, was diverted already: whoever gets it answers it. */
 export const DIVERTED_HEADER = "modelwright-diverted";
-/** In the answer to a diverted request: seconds that it took, by the clock of who answered. */
+/** In the answer to a diverted request, a header or gRPC trailer: seconds that it took, by the clock of who answered. */
 export const SECONDS_HEADER = "modelwright-seconds";
 
 export type TrafficDirective = z.output<typeof TrafficDirective>;

@@ -1,10 +1,11 @@
 /** How a ModelDeployment is: does it serve, and is it on its way or in need of a person. */
 import type { Refusal } from "../children.ts";
 import type { Failure, Reason } from "../reasons.ts";
-import { isGivenUp, type RevisionView, type Situation } from "./observed.ts";
+import { isGivenUp, type RevisionView } from "./observed.ts";
 import { revisionProblem } from "./problem.ts";
 import { isCovered } from "./scaling/activator-slice.ts";
 import { scalingSettings } from "./scaling/settings.ts";
+import type { Situation } from "./situation.ts";
 
 export interface Health {
   readonly ready: boolean;
@@ -15,16 +16,47 @@ export interface Health {
   readonly abnormal?: "Reconciling" | "Stalled" | undefined;
   /** What is waited for. */
   readonly waiting?: Failure | undefined;
+  /** Of the last update. */
+  readonly rollout: { readonly healthy: boolean; readonly reason: Reason; readonly message: string };
 }
 
 export function healthOf(situation: Situation, refusal: Refusal | undefined): Health {
   const { views, stable } = situation;
   const view = stable === undefined ? undefined : views.get(stable);
   const loaded = (view?.deployment?.ready ?? 0) > 0;
-  return { loaded, ready: loaded, progressing: false, ...verdict(situation, view, loaded, refusal) };
+  const rollout = rolloutHealth(situation);
+  return { loaded, ready: loaded, progressing: false, rollout, ...verdict(situation, view, loaded, refusal) };
 }
 
-type Verdict = Omit<Health, "loaded" | "ready" | "progressing"> & Partial<Pick<Health, "ready" | "progressing">>;
+function rolloutHealth(situation: Situation): Health["rollout"] {
+  const { views, desired, stable, update, decision } = situation;
+  const wrong = wrongRequest(situation);
+  if (wrong !== undefined) return { healthy: false, ...said(wrong) };
+  const view = views.get(desired ?? "");
+  if (isGivenUp(view) && view?.failure !== undefined) return { healthy: false, ...said(view.failure) };
+  if (decision?.failure !== undefined) return { healthy: false, ...said(decision.failure) };
+  const breach = decision?.progress.breach ?? views.get(stable ?? "")?.progress.breach;
+  if (breach !== undefined) return { healthy: false, reason: "AnalysisFailed", message: breach };
+  if (update === undefined) return { healthy: true, reason: "UpToDate", message: "" };
+  return { healthy: true, reason: "Updating", message: decision?.message ?? "" };
+}
+
+/** What spec.rollout asks for, and cannot be done. */
+function wrongRequest({ observed, desired, stable, previous }: Situation): Failure | undefined {
+  const { pinRevision, action } = observed.owner.spec.rollout;
+  if (pinRevision !== undefined && desired === undefined) {
+    const message = `spec.rollout.pinRevision: there is no revision ${pinRevision}; see status.revisions`;
+    return { reason: "InvalidSpec", message };
+  }
+  if (action?.type !== "Undo" || action.revision !== stable || stable !== desired || previous !== undefined) {
+    return undefined;
+  }
+  const message = `spec.rollout.action: no revision served before ${action.revision}; remove the action`;
+  return { reason: "InvalidSpec", message };
+}
+
+type Verdict = Omit<Health, "loaded" | "ready" | "progressing" | "rollout"> &
+  Partial<Pick<Health, "ready" | "progressing">>;
 
 function verdict(
   situation: Situation,
@@ -32,7 +64,7 @@ function verdict(
   serves: boolean,
   refusal: Refusal | undefined,
 ): Verdict {
-  const { observed, replicas, stable, desired } = situation;
+  const { observed, replicas, stable, desired, update } = situation;
   const { resolution, owner } = observed;
   if (refusal !== undefined) return refused(refusal, serves, stable === desired);
   if (owner.spec.suspend) return suspended(view);
@@ -44,7 +76,10 @@ function verdict(
     return { reason: "WaitingForModel", message, abnormal: "Reconciling", progressing: true };
   }
   if (replicas === 0) return scaledToZero(situation, view);
-  if (desired !== undefined && desired !== stable) return updating(situation, desired, serves);
+  const next = update ?? desired;
+  if (next !== undefined && next !== stable) return updating(situation, next, serves);
+  const wrong = wrongRequest(situation);
+  if (wrong !== undefined) return { ...said(wrong), abnormal: "Stalled" };
   return view === undefined ? starting() : steady(situation, view, serves);
 }
 
@@ -93,7 +128,11 @@ function scaledToZero({ observed }: Situation, view: RevisionView | undefined): 
   };
 }
 
-function updating({ observed, views, stable, replicas }: Situation, desired: string, serves: boolean): Verdict {
+function updating(
+  { observed, views, stable, replicas, decision }: Situation,
+  desired: string,
+  serves: boolean,
+): Verdict {
   const view = views.get(desired);
   if (view !== undefined && isGivenUp(view) && view.failure !== undefined) {
     const { reason, message } = view.failure;
@@ -105,9 +144,15 @@ function updating({ observed, views, stable, replicas }: Situation, desired: str
     };
   }
   const waiting = view && revisionProblem(view, observed, replicas)?.failure;
-  const ready = view?.deployment?.ready ?? 0;
-  const detail =
-    waiting === undefined ? `${ready} of ${replicas} pods are ready` : `${waiting.reason}: ${waiting.message}`;
+  const detail = waiting === undefined ? (decision?.message ?? "") : `${waiting.reason}: ${waiting.message}`;
+  if (decision?.paused === true) {
+    return { reason: "RolloutPaused", message: `revision ${desired} waits, as spec.rollout.paused is true: ${detail}` };
+  }
+  const { breach } = decision?.progress ?? {};
+  if (breach !== undefined && !observed.owner.spec.rollout.autoRollback) {
+    const why = `revision ${desired} goes no further: ${breach}; promote or abort it by spec.rollout.action`;
+    return { reason: "AnalysisFailed", message: why, abnormal: "Stalled" };
+  }
   const message = `revision ${desired} is on its way: ${detail}`;
   return { reason: "Updating", message, abnormal: "Reconciling", progressing: true, waiting };
 }

@@ -16,6 +16,8 @@ export const ANNOTATIONS = {
   superseded: "modelwright.dev/superseded",
   /** When the Service was last switched to another revision; RFC 3339. */
   switchedAt: "modelwright.dev/switched-at",
+  /** The revision that served before. */
+  previous: "modelwright.dev/previous-revision",
 } as const;
 
 /** Old pods that no one needs are kept this long after traffic has moved, for proxies that are behind. */
@@ -71,9 +73,17 @@ export function revisionService(owner: DeploymentOwner, revision: string) {
 }
 
 /** What users call: the revision that serves. */
-export function frontService(owner: DeploymentOwner, revision: string, switchedAt: string) {
+export function frontService(
+  owner: DeploymentOwner,
+  revision: string,
+  { switchedAt, previous }: { switchedAt: string; previous?: string | undefined },
+) {
   const labels = { [LABELS.modelDeployment]: owner.metadata.name };
-  return service(owner, owner.metadata.name, labels, revision, { [ANNOTATIONS.switchedAt]: switchedAt });
+  const annotations = {
+    [ANNOTATIONS.switchedAt]: switchedAt,
+    ...(previous === undefined ? {} : { [ANNOTATIONS.previous]: previous }),
+  };
+  return service(owner, owner.metadata.name, labels, revision, annotations);
 }
 
 /** At most one pod of a revision is taken away at a time, and one that is not ready never blocks a drain. */

@@ -1,5 +1,6 @@
 /** What decisions about a ModelDeployment look at, sorted by revision. */
 import type { ServingProgress } from "../../crds/contract/progress.ts";
+import type { TrafficReport } from "../../crds/contract/traffic.ts";
 import { LABELS } from "../../crds/contract/names.ts";
 import { durationSeconds } from "../../crds/schema.ts";
 import type { OperatorConfig } from "../config.ts";
@@ -9,11 +10,12 @@ import type { Failure } from "../reasons.ts";
 import type { ConfigMapRecord } from "../runs/job-record.ts";
 import { ANNOTATIONS } from "./objects.ts";
 import { type BudgetRecord, counted, type DeploymentRecord, type ServiceRecord, type SliceRecord } from "./records.ts";
-import { type DeploymentOwner, readRevision, type Revision, revisionName } from "./revision.ts";
-import { type ActivatorView, isCovered } from "./scaling/activator-slice.ts";
+import { type DeploymentOwner, readRevision, type Revision } from "./revision.ts";
+import { dueFrom } from "./rollout/decide.ts";
+import { type Progress, PROGRESS_ANNOTATION, readProgress } from "./rollout/progress.ts";
+import type { ActivatorView } from "./scaling/activator-slice.ts";
 import type { ScalingView } from "./scaling/autoscaler.ts";
 import type { AutoscalerRecord } from "./scaling/cluster-autoscaler.ts";
-import { decidedReplicas, wantedReplicas } from "./scaling/replicas.ts";
 
 export interface ObservedDeployment {
   readonly owner: DeploymentOwner;
@@ -31,6 +33,8 @@ export interface ObservedDeployment {
   readonly pods: readonly PodRecord[];
   /** What pods say, by uid. */
   readonly reports: ReadonlyMap<string, ServingProgress>;
+  /** What pods say of the requests that they share, by uid. */
+  readonly traffic: ReadonlyMap<string, TrafficReport>;
   /** What the autoscaler says, in mode Automatic. */
   readonly scaling: ScalingView;
   readonly activator: ActivatorView;
@@ -49,53 +53,13 @@ export interface RevisionView {
   /** By which the update to it was given up. */
   readonly failure?: Failure | undefined;
   readonly superseded: boolean;
+  /** How far the update to it has come. */
+  readonly progress: Progress;
   /** Milliseconds. */
   readonly startedAt?: number | undefined;
 }
 
-export interface Situation {
-  readonly observed: ObservedDeployment;
-  readonly views: ReadonlyMap<string, RevisionView>;
-  readonly front?: ServiceRecord | undefined;
-  /** The revision that serves users. */
-  readonly stable?: string | undefined;
-  /** The revision that the spec asks for; undefined while its model is not known. */
-  readonly desired?: string | undefined;
-  /** Pods that there should be, but for a suspension. */
-  readonly wanted: number;
-  /** Pods that there should be. */
-  readonly replicas: number;
-}
-
-export function situation(observed: ObservedDeployment): Situation {
-  const { owner, resolution, services } = observed;
-  const views = viewsOf(observed);
-  const front = services.find(({ metadata }) => metadata.name === owner.metadata.name);
-  const desired = resolution.state === "Known" ? revisionName(owner, resolution.model) : undefined;
-  const stable = stableOf(front, views, owner.status?.stableRevision) ?? desired;
-  const decided = decidedReplicas(views.get(stable ?? "")?.deployment?.metadata.annotations);
-  const { scaling, suspend } = owner.spec;
-  // An update is tried out with pods, also of a deployment that has none otherwise.
-  const updates = stable !== desired && !isGivenUp(views.get(desired ?? ""));
-  const mayBeZero = !updates && (decided === 0 || isCovered(observed.slices, owner, observed.activator));
-  const wanted = wantedReplicas({ scaling, decided, view: observed.scaling, mayBeZero });
-  return { observed, views, front, desired, stable, wanted, replicas: suspend ? 0 : wanted };
-}
-
-/** The Service itself says who serves; where it was lost, the status, or whoever has most ready pods. */
-function stableOf(
-  front: ServiceRecord | undefined,
-  views: ReadonlyMap<string, RevisionView>,
-  known: string | undefined,
-): string | undefined {
-  for (const name of [front?.selector[LABELS.revision], known]) {
-    if (name !== undefined && views.has(name)) return name;
-  }
-  const ready = (view: RevisionView) => view.deployment?.ready ?? 0;
-  return [...views.values()].filter((view) => ready(view) > 0).toSorted((a, b) => ready(b) - ready(a))[0]?.name;
-}
-
-function viewsOf(observed: ObservedDeployment): Map<string, RevisionView> {
+export function viewsOf(observed: ObservedDeployment): Map<string, RevisionView> {
   const { configMaps, deployments, services, budgets, pods } = observed;
   // What only looks like ours, by a forged owner, has not our label.
   const ours = [...configMaps, ...deployments].filter(
@@ -123,6 +87,7 @@ function viewsOf(observed: ObservedDeployment): Map<string, RevisionView> {
           budget: named(budgets, name),
           pods: own,
           failure: parseFailure(annotations[ANNOTATIONS.failure]),
+          progress: readProgress(annotations[PROGRESS_ANNOTATION]),
           superseded: annotations[ANNOTATIONS.superseded] === "true",
           startedAt: Number.isNaN(startedAt) ? undefined : startedAt,
         },
@@ -155,7 +120,17 @@ export function digestOf(view: RevisionView | undefined): string | undefined {
   return view?.revision?.run.model.digest;
 }
 
-/** When a revision that is not ready is given up; milliseconds. */
-export function deadlineOf({ owner }: ObservedDeployment, { startedAt }: RevisionView): number | undefined {
-  return startedAt === undefined ? undefined : startedAt + durationSeconds(owner.spec.rollout.progressDeadline) * 1000;
+/** When the last pod of a revision found a node; milliseconds. */
+export function scheduledAt({ pods }: RevisionView): number | undefined {
+  const times = pods.map((pod) => Date.parse(pod.scheduledAt ?? "")).filter((time) => !Number.isNaN(time));
+  return times.length === 0 ? undefined : Math.max(...times);
+}
+
+/** When a revision that is not ready is given up; milliseconds. Waiting for a node or in a step does not count. */
+export function deadlineOf({ owner }: ObservedDeployment, view: RevisionView): number | undefined {
+  const { startedAt, progress } = view;
+  if (startedAt === undefined) return undefined;
+  const { rollout } = owner.spec;
+  const from = dueFrom({ rollout, update: { progress, startedAt, scheduledAt: scheduledAt(view) } });
+  return from + durationSeconds(rollout.progressDeadline) * 1000;
 }

@@ -35,8 +35,10 @@ function worstProblem(view: RevisionView, observed: ObservedDeployment, replicas
   if (worst?.final === true) return worst;
   const deadline = deadlineOf(observed, view);
   const { wanted = 0, ready = 0 } = view.deployment ?? {};
-  const isLate = wanted > 0 && deadline !== undefined && observed.now >= deadline && ready < replicas;
-  if (!isLate) return worst;
+  const expected = Math.min(wanted, replicas);
+  const isLate = wanted > 0 && deadline !== undefined && observed.now >= deadline && ready < expected;
+  // How long a GPU is waited for, spec.rollout.onNoSpareGpu says.
+  if (!isLate || worst?.failure.reason === "WaitingForGpu") return worst;
   const { progressDeadline } = observed.owner.spec.rollout;
   const cause = worst === undefined ? "see the log of its pods" : `${worst.failure.reason}: ${worst.failure.message}`;
   const message = `not ready within spec.rollout.progressDeadline (${progressDeadline}): ${cause}`;

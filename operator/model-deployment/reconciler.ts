@@ -1,6 +1,7 @@
 /** Keeps a ModelDeployment as its spec asks, and its status true: observe, decide, write. */
 import { canonicalJson } from "../../crds/contract/canonical.ts";
 import type { ServingProgress } from "../../crds/contract/progress.ts";
+import type { TrafficReport } from "../../crds/contract/traffic.ts";
 import type { Children } from "../children.ts";
 import type { OperatorConfig } from "../config.ts";
 import type { Client } from "../kernel/client.ts";
@@ -15,12 +16,13 @@ import { Kinds } from "../kinds.ts";
 import { type JobLookup, resolveModel } from "../model-reference.ts";
 import type { PodRecord } from "../pods/pod-record.ts";
 import { PROBE_SECONDS, type Reports } from "../pods/reports.ts";
+import type { TrafficProber } from "../pods/traffic-prober.ts";
 import { VOLUME_SECONDS, waitsForStart, withVolumeProblem } from "../pods/volumes.ts";
 import type { Note } from "../reasons.ts";
 import type { ConfigMapRecord } from "../runs/job-record.ts";
 import { LABELS } from "../../crds/contract/names.ts";
 import { MOVE_SECONDS } from "./objects.ts";
-import { deadlineOf, type ObservedDeployment, type Situation, situation } from "./observed.ts";
+import { deadlineOf, isGivenUp, type ObservedDeployment } from "./observed.ts";
 import type { BudgetRecord, DeploymentRecord, ServiceRecord, SliceRecord } from "./records.ts";
 import type { DeploymentOwner } from "./revision.ts";
 import { planRollout } from "./rollout.ts";
@@ -30,6 +32,8 @@ import type { Autoscaler } from "./scaling/autoscaler.ts";
 import { type AutoscalerRecord, planClusterAutoscaler } from "./scaling/cluster-autoscaler.ts";
 import type { Ports } from "./scaling/ports.ts";
 import { scalingTarget } from "./scaling/target.ts";
+import { ANALYSIS_SECONDS } from "./rollout/decide.ts";
+import { type Situation, situation } from "./situation.ts";
 import { deploymentStatus } from "./status.ts";
 
 /** Index of pods and EndpointSlices by what they belong to. */
@@ -55,6 +59,7 @@ export interface DeploymentReconcilerOptions {
   readonly events: Pick<EventRecorder, "record">;
   readonly reports: Reports;
   readonly autoscaler: Autoscaler;
+  readonly traffic: TrafficProber;
   /** Undefined where no activator is installed. */
   readonly activators: Activators | undefined;
   readonly ports: Ports | undefined;
@@ -69,6 +74,8 @@ export interface DeploymentReconcilerOptions {
 const FIRST_STATUS_SECONDS = 0.1;
 const REFUSED_SECONDS = 15;
 const STALE_SECONDS = 0.5;
+/** How often it is seen whether a GPU was waited for long enough. */
+const GPU_SECONDS = 15;
 /** So many pods are asked in one pass; the others in the next. */
 const MOST_PROBES = 32;
 
@@ -130,6 +137,7 @@ export class DeploymentReconciler {
       slices: stores.slices.byIndex(BY_SERVICE, key),
       pods,
       reports,
+      traffic: await this.#askTraffic(pods),
       scaling: this.#options.autoscaler.view(key),
       activator: this.#activator(owner),
     };
@@ -168,6 +176,15 @@ export class DeploymentReconciler {
       }),
     );
     return { reports, unsettled };
+  }
+
+  /** Of the pods that were told to share requests, or to keep figures of them. */
+  async #askTraffic(pods: readonly PodRecord[]): Promise<ReadonlyMap<string, TrafficReport>> {
+    const asked = pods.filter(({ traffic, ready, ip }) => traffic !== undefined && ready && ip !== undefined);
+    const answers = await Promise.all(
+      asked.map(async ({ metadata, ip = "" }) => [metadata.uid, await this.#options.traffic.report(ip)] as const),
+    );
+    return new Map(answers.flatMap(([uid, report]) => (report === undefined ? [] : [[uid, report] as const])));
   }
 
   async #report(
@@ -215,15 +232,18 @@ function isOfReplicaSet(pod: PodRecord): boolean {
 }
 
 /** Seconds after which time alone may change the decision. */
-function delaysOf({ observed, views, front, stable, desired, replicas }: Situation): number[] {
+function delaysOf(situation: Situation): number[] {
+  const { observed, views, front, stable, update, decision, watch } = situation;
   const delays: number[] = observed.pods.some(waitsForStart) ? [VOLUME_SECONDS] : [];
+  if (decision?.share !== undefined || watch !== undefined) delays.push(ANALYSIS_SECONDS);
   for (const view of views.values()) {
-    const current = view.name === stable || view.name === desired;
+    const current = view.name === stable || (view.name === update && !isGivenUp(view));
     const { wanted = 0, ready = 0 } = view.deployment ?? {};
     if (!current && wanted > 0 && front !== undefined) delays.push(MOVE_SECONDS / 5);
     const deadline = deadlineOf(observed, view);
-    if (current && deadline !== undefined && wanted > 0 && ready < replicas && deadline > observed.now) {
-      delays.push((deadline - observed.now) / 1000);
+    if (current && deadline !== undefined && wanted > 0 && ready < wanted) {
+      // How long a GPU is waited for ends at another time.
+      delays.push(deadline > observed.now ? Math.min((deadline - observed.now) / 1000, GPU_SECONDS) : GPU_SECONDS);
     }
   }
   return delays;

@@ -1,4 +1,5 @@
 /** What the operator keeps of Deployments, Services, EndpointSlices and budgets. */
+import { isIP } from "node:net";
 import type { IDeployment } from "kubernetes-models/apps/v1/Deployment";
 import type { IEndpointSlice } from "kubernetes-models/discovery.k8s.io/v1/EndpointSlice";
 import type { IPodDisruptionBudget } from "kubernetes-models/policy/v1/PodDisruptionBudget";
@@ -44,6 +45,8 @@ export function counted(deployment: DeploymentRecord, pods: readonly PodRecord[]
 }
 
 export type ServiceRecord = Identified & {
+  /** Its IP address; undefined before it has one. */
+  readonly address?: string | undefined;
   readonly selector: Readonly<Record<string, string>>;
   readonly ports: readonly {
     readonly name?: string | undefined;
@@ -55,6 +58,7 @@ export type ServiceRecord = Identified & {
 export function serviceRecord(service: Stored<IService>): ServiceRecord {
   return {
     metadata: metadataOf(service),
+    address: isIP(service.spec?.clusterIP ?? "") === 0 ? undefined : service.spec?.clusterIP,
     selector: service.spec?.selector ?? {},
     ports: (service.spec?.ports ?? []).map(({ name, port, targetPort }) => ({ name, port, targetPort })),
   };

@@ -5,60 +5,43 @@ import { covers } from "../covers.ts";
 import { PodDisruptionBudget } from "../resources.ts";
 import { identityOf, type Write } from "../writes.ts";
 import { LABELS } from "../../crds/contract/names.ts";
-import { isTrue } from "../kernel/conditions.ts";
 import type { Note } from "../reasons.ts";
-import { knownConditions } from "../runs/status.ts";
-import {
-  ANNOTATIONS,
-  frontService,
-  MOVE_SECONDS,
-  revisionBudget,
-  revisionDeployment,
-  revisionService,
-  GRPC_PORT,
-  SERVICE_PORT,
-} from "./objects.ts";
-import { digestOf, isGivenUp, type RevisionView, type Situation } from "./observed.ts";
-import { mismatched, revisionProblem, verified } from "./problem.ts";
+import { ANNOTATIONS, frontService, GRPC_PORT, revisionBudget, revisionService, SERVICE_PORT } from "./objects.ts";
+import { digestOf, type RevisionView } from "./observed.ts";
+import { mismatched } from "./problem.ts";
 import { imageOf, newRevision, pinned, type Revision, revisionConfigMap, revisionLabels } from "./revision.ts";
-import { DECISION, decisionAnnotation } from "./scaling/replicas.ts";
+import { deployment, retire, target } from "./rollout/deployments.ts";
+import { directives } from "./rollout/directives.ts";
+import type { Situation } from "./situation.ts";
 
 /** Writes in an order in which what serves comes first: a refusal of what is new stops nothing else. */
 export function planRollout(situation: Situation): Write[] {
-  const { views, stable, desired } = situation;
-  const others = [...views.keys()].filter((name) => name !== stable && name !== desired);
-  const update = desired === stable ? undefined : desired;
+  const { views, stable, desired, update } = situation;
+  const current = [...new Set([update, desired])].filter((name) => name !== undefined && name !== stable);
+  const others = [...views.keys()].filter((name) => name !== stable && !current.includes(name));
   return [
     ...front(situation),
     ...(stable === undefined ? [] : revision(situation, stable)),
+    ...directives(situation),
     ...others.flatMap((name) => retire(situation, name)),
     ...prune(situation, others),
-    ...(update === undefined ? [] : revision(situation, update)),
+    ...current.flatMap((name) => (name === undefined ? [] : revision(situation, name))),
   ];
 }
 
-/** The update has all its pods, all are ready, and all serve the model that was asked for. */
-export function isPromotable({ observed, views, stable, desired, replicas }: Situation): boolean {
-  if (desired === undefined || desired === stable || replicas === 0) return false;
-  const view = views.get(desired);
-  if (view === undefined || isGivenUp(view)) return false;
-  const { deployment } = view;
-  if (deployment === undefined || deployment.observedGeneration < deployment.generation) return false;
-  const complete = deployment.wanted === replicas && deployment.updated === replicas && deployment.ready >= replicas;
-  return complete && verified(view, observed).length >= replicas && mismatched(view, observed).length === 0;
-}
-
 function front(situation: Situation): Write[] {
-  const { observed, front: service, stable, desired } = situation;
+  const { observed, front: service, stable, update, decision, previous } = situation;
   const { owner, now } = observed;
   if (stable === undefined) return [];
-  const target = isPromotable(situation) && desired !== undefined ? desired : stable;
+  const target = decision?.promote === true && update !== undefined ? update : stable;
   if (service === undefined) {
-    return [{ verb: "create", resource: Resources.Service, object: frontService(owner, target, timestamp(now)) }];
+    const object = frontService(owner, target, { switchedAt: timestamp(now) });
+    return [{ verb: "create", resource: Resources.Service, object }];
   }
   const switched = target !== service.selector[LABELS.revision];
   const held = service.metadata.annotations?.[ANNOTATIONS.switchedAt];
-  const object = frontService(owner, target, switched || held === undefined ? timestamp(now) : held);
+  const switchedAt = switched || held === undefined ? timestamp(now) : held;
+  const object = frontService(owner, target, { switchedAt, previous: target === stable ? previous : stable });
   const { selector } = object.spec;
   const same =
     covers(service.selector, selector) &&
@@ -85,7 +68,7 @@ function front(situation: Situation): Write[] {
 function revision(situation: Situation, name: string): Write[] {
   const { observed, views, desired } = situation;
   const { owner, resolution, config } = observed;
-  const view = views.get(name) ?? { name, pods: [], superseded: false };
+  const view = views.get(name) ?? { name, pods: [], superseded: false, progress: {} };
   const lost =
     name === desired && view.revision === undefined && resolution.state === "Known"
       ? newRevision(owner, resolution.model, config, view.deployment && imageOf(view.deployment.template))
@@ -100,14 +83,18 @@ function revision(situation: Situation, name: string): Write[] {
   ];
 }
 
-/** Of an update, which the Service that users call does not lead to; once that one does, it is of no use. */
-function ownService({ observed: { owner }, stable }: Situation, view: RevisionView): Write[] {
+/**
+ * Of an update, which the Service that users call does not lead to. Once that one does, it is of use only while pods of
+ * others hand over what still reaches them.
+ */
+function ownService({ observed: { owner, pods }, stable }: Situation, view: RevisionView): Write[] {
   const { service } = view;
   if (view.name !== stable) {
     if (service !== undefined) return [];
     return [{ verb: "create", resource: Resources.Service, object: revisionService(owner, view.name) }];
   }
-  if (service === undefined || service.metadata.deletionTimestamp !== undefined) return [];
+  const others = pods.some(({ metadata }) => metadata.labels?.[LABELS.revision] !== stable);
+  if (others || service === undefined || service.metadata.deletionTimestamp !== undefined) return [];
   return [{ verb: "delete", resource: Resources.Service, metadata: identityOf(service) }];
 }
 
@@ -156,84 +143,6 @@ function firstDigest(view: RevisionView, reports: Situation["observed"]["reports
     .find((digest) => digest !== undefined);
 }
 
-/** How many pods a revision should have, and the failure for which it is given up right now. */
-export function target(situation: Situation, view: RevisionView) {
-  const { observed, views, stable, desired, replicas } = situation;
-  if (view.name === stable) {
-    const updates = desired !== undefined && desired !== stable && !isGivenUp(views.get(desired));
-    if (!updates) return { replicas, failure: undefined };
-    const problem = (view.deployment?.ready ?? 0) > 0 ? undefined : revisionProblem(view, observed, replicas);
-    // What cannot serve leaves its place to what may.
-    const failure = view.failure ?? (problem?.final === true ? problem.failure : undefined);
-    return { replicas: failure === undefined ? replicas : 0, failure };
-  }
-  if (isGivenUp(view)) return { replicas: 0, failure: view.failure };
-  const problem = view.superseded || replicas === 0 ? undefined : revisionProblem(view, observed, replicas);
-  return problem?.final === true ? { replicas: 0, failure: problem.failure } : { replicas, failure: undefined };
-}
-
-function deployment(situation: Situation, view: RevisionView, record: Revision | undefined): Write[] {
-  const { owner, now } = situation.observed;
-  const live = view.deployment;
-  const template = record?.template ?? live?.template;
-  if (template === undefined) return [];
-  const { replicas, failure } = target(situation, view);
-  const starts = replicas > 0 && (live === undefined || live.wanted === 0);
-  const startedAt = starts ? timestamp(now) : live?.metadata.annotations?.[ANNOTATIONS.startedAt];
-  const annotations = {
-    ...(startedAt === undefined ? {} : { [ANNOTATIONS.startedAt]: startedAt }),
-    ...(failure === undefined ? {} : { [ANNOTATIONS.failure]: JSON.stringify(failure) }),
-    ...decisionAnnotation(owner.spec.scaling, situation.wanted),
-  };
-  const object = revisionDeployment(owner, view.name, template, replicas, annotations);
-  if (live === undefined) return [{ verb: "create", resource: Resources.Deployment, object }];
-  if (isAs(live, object, annotations)) return [];
-  const note = deploymentNote(situation, view, replicas, failure);
-  const apply = {
-    verb: "apply",
-    resource: Resources.Deployment,
-    object: { ...object, metadata: { ...object.metadata, uid: live.metadata.uid } },
-  } as const;
-  return [note === undefined ? apply : { ...apply, note }];
-}
-
-function isAs(
-  live: NonNullable<RevisionView["deployment"]>,
-  object: ReturnType<typeof revisionDeployment>,
-  annotations: Record<string, string>,
-): boolean {
-  const held = live.metadata.annotations ?? {};
-  const own = [ANNOTATIONS.startedAt, ANNOTATIONS.failure, ANNOTATIONS.superseded, DECISION];
-  return (
-    live.wanted === object.spec.replicas &&
-    own.every((key) => held[key] === annotations[key]) &&
-    covers(live.metadata.labels, object.metadata.labels) &&
-    covers(live.template, object.spec.template)
-  );
-}
-
-function deploymentNote(
-  { observed, stable }: Situation,
-  view: RevisionView,
-  replicas: number,
-  failure: ReturnType<typeof target>["failure"],
-): Note | undefined {
-  if (failure !== undefined && view.name !== stable) {
-    const message = `the update to revision ${view.name} is given up, ${stable ?? "nothing"} goes on serving. ${failure.reason}: ${failure.message}`;
-    return { type: "Warning", reason: "RolledBack", message };
-  }
-  const before = view.deployment?.wanted ?? 0;
-  const suspension = observed.owner.spec.suspend || isTrue(knownConditions(observed.owner.status ?? {}), "Suspended");
-  if (before === replicas || suspension || view.name !== stable) return undefined;
-  const message = `from ${before} to ${replicas} pods`;
-  return { type: "Normal", reason: scalingReason(before, replicas), message };
-}
-
-function scalingReason(before: number, after: number) {
-  if (after > before) return "ScaledUp";
-  return after === 0 ? "ScaledToZero" : "ScaledDown";
-}
-
 /** Pods of the revision that serves which loaded other bytes: the next ones will refuse them. */
 function wrongPods({ observed, stable }: Situation, view: RevisionView): Write[] {
   if (view.name !== stable) return [];
@@ -244,51 +153,17 @@ function wrongPods({ observed, stable }: Situation, view: RevisionView): Write[]
   }));
 }
 
-/** Stops a revision that serves no more, once traffic has moved; remembers that the spec went on without it. */
-function retire(situation: Situation, name: string): Write[] {
-  const { observed, views, desired } = situation;
-  const view = views.get(name);
-  const live = view?.deployment;
-  if (view === undefined || live === undefined || live.metadata.deletionTimestamp !== undefined) return [];
-  const stops = live.wanted > 0 && (observed.owner.spec.suspend || hasMoved(situation, view));
-  const supersedes = view.failure !== undefined && !view.superseded && desired !== undefined;
-  if (!stops && !supersedes) return [];
-  const { [ANNOTATIONS.startedAt]: startedAt } = live.metadata.annotations ?? {};
-  const annotations = {
-    ...(startedAt === undefined ? {} : { [ANNOTATIONS.startedAt]: startedAt }),
-    ...(view.failure === undefined ? {} : { [ANNOTATIONS.failure]: JSON.stringify(view.failure) }),
-    ...(view.failure !== undefined && desired !== undefined ? { [ANNOTATIONS.superseded]: "true" } : {}),
-  };
-  const template = view.revision?.template ?? live.template;
-  const object = revisionDeployment(observed.owner, name, template, stops ? 0 : live.wanted, annotations);
-  const { uid } = live.metadata;
-  return [
-    { verb: "apply", resource: Resources.Deployment, object: { ...object, metadata: { ...object.metadata, uid } } },
-  ];
-}
-
-/** No endpoint of the Service is a pod of this revision any more, and proxies have had time to learn it. */
-export function hasMoved({ observed, front: service }: Situation, view: RevisionView): boolean {
-  const { slices, now } = observed;
-  const names = new Set(
-    observed.pods
-      .filter(({ metadata }) => metadata.labels?.[LABELS.revision] === view.name)
-      .map(({ metadata }) => metadata.name),
-  );
-  if (service?.selector[LABELS.revision] === view.name) return false;
-  if (slices.some(({ readyPods }) => readyPods.some((name) => names.has(name)))) return false;
-  const switchedAt = Date.parse(service?.metadata.annotations?.[ANNOTATIONS.switchedAt] ?? "");
-  return Number.isNaN(switchedAt) || now - switchedAt >= MOVE_SECONDS * 1000;
-}
-
 /** Removes all of the oldest revisions beyond the limit that have no pods any more. */
-function prune({ observed, views }: Situation, others: readonly string[]): Write[] {
+function prune({ observed, views, previous }: Situation, others: readonly string[]): Write[] {
   const { owner } = observed;
   const stopped = others
     .map((name) => views.get(name))
     .filter((view) => view !== undefined)
     .filter((view) => (view.deployment?.wanted ?? 0) === 0 && (view.deployment?.replicas ?? 0) === 0)
-    .toSorted((a, b) => (b.startedAt ?? 0) - (a.startedAt ?? 0));
+    // The way back is the last to go.
+    .toSorted(
+      (a, b) => Number(b.name === previous) - Number(a.name === previous) || (b.startedAt ?? 0) - (a.startedAt ?? 0),
+    );
   const old = stopped.slice(owner.spec.rollout.revisionHistoryLimit);
   return old.flatMap(({ deployment: live, service, budget, map }) => [
     ...removal(Resources.Deployment, live),

@@ -9,9 +9,11 @@ import { round } from "../presentable.ts";
 import { knownConditions } from "../runs/status.ts";
 import { type Health, healthOf } from "./health.ts";
 import { GRPC_PORT } from "./objects.ts";
-import { digestOf, isGivenUp, type RevisionView, type Situation } from "./observed.ts";
+import { digestOf, isGivenUp, type RevisionView } from "./observed.ts";
 import { revisionProblem } from "./problem.ts";
+import { heard } from "./rollout/decide.ts";
 import { selectorText } from "./rollout.ts";
+import { reportsOf, type Situation } from "./situation.ts";
 
 export interface DeploymentOutcome {
   readonly status: ModelDeploymentStatus;
@@ -19,7 +21,7 @@ export interface DeploymentOutcome {
 }
 
 export function deploymentStatus(situation: Situation, refusal: Refusal | undefined): DeploymentOutcome {
-  const { observed, views, stable, desired } = situation;
+  const { observed, views, stable, update } = situation;
   const { owner } = observed;
   const before = owner.status ?? {};
   const view = stable === undefined ? undefined : views.get(stable);
@@ -36,7 +38,9 @@ export function deploymentStatus(situation: Situation, refusal: Refusal | undefi
     model: modelOf(situation, view),
     ...measured(situation, view, before),
     stableRevision: stable,
-    updateRevision: desired === stable ? undefined : desired,
+    canaryRevision: update,
+    canaryWeight: update === undefined ? 0 : weightOf(situation, update),
+    step: stepOf(situation),
     revisions: revisions(situation, before),
     lastFailure: lastFailure(situation, before, health, refusal),
   });
@@ -106,7 +110,7 @@ function revisions(situation: Situation, before: ModelDeploymentStatus): ModelDe
   const { observed, views, desired } = situation;
   const known = [...views.values()];
   const coming: RevisionView[] =
-    desired === undefined || views.has(desired) ? [] : [{ name: desired, pods: [], superseded: false }];
+    desired === undefined || views.has(desired) ? [] : [{ name: desired, pods: [], superseded: false, progress: {} }];
   return [...coming, ...known]
     .toSorted((a, b) => rank(situation, a) - rank(situation, b) || (b.startedAt ?? 0) - (a.startedAt ?? 0))
     .map((view) => {
@@ -119,6 +123,7 @@ function revisions(situation: Situation, before: ModelDeploymentStatus): ModelDe
         state,
         replicas: view.deployment?.replicas ?? 0,
         readyReplicas: view.deployment?.ready ?? 0,
+        weight: weightOf(situation, view.name),
         since: old?.state === state ? old.since : timestamp(observed.now),
       });
     });
@@ -130,12 +135,37 @@ function rank({ stable, desired }: Situation, { name }: RevisionView): number {
   return name === stable ? 1 : 2;
 }
 
-function stateOf({ observed, stable, desired, replicas }: Situation, view: RevisionView): RevisionState {
+/** Percent of the requests that a revision answers. */
+function weightOf(situation: Situation, name: string): number {
+  const { stable, update, views } = situation;
+  if (name === update) return round(shared(situation));
+  return name === stable && (views.get(name)?.deployment?.ready ?? 0) > 0 ? round(100 - shared(situation)) : 0;
+}
+
+/** What the pods that serve give away by their own account: they follow what they are told a moment later. */
+function shared({ observed, stable, decision, views }: Situation): number {
+  if (decision?.share === undefined || decision.failure !== undefined) return 0;
+  const weights = heard(reportsOf(observed, views.get(stable ?? ""))).map(({ weight }) => weight);
+  return weights.length === 0 ? 0 : weights.reduce((all, weight) => all + weight, 0) / weights.length;
+}
+
+/** Of a canary; the first is 1. */
+function stepOf({ observed, views, update = "" }: Situation): number | undefined {
+  const { step } = views.get(update)?.progress ?? {};
+  return observed.owner.spec.rollout.strategy === "Canary" && step !== undefined ? step + 1 : undefined;
+}
+
+function stateOf(situation: Situation, view: RevisionView): RevisionState {
+  const { observed, stable, desired, update, replicas } = situation;
   const { name, deployment, pods } = view;
+  const ready = (deployment?.ready ?? 0) > 0;
   if (isGivenUp(view)) return "Failed";
-  if (name !== stable && name !== desired) return "Retired";
-  if (name === stable && (deployment?.ready ?? 0) > 0) return "Serving";
+  if (name !== stable && name !== desired && name !== update) return "Retired";
+  if (ready && weightOf(situation, name) > 0) return "Serving";
   if (revisionProblem(view, observed, replicas)?.final === true) return "Failed";
+  const warming = pods.some((pod) => observed.reports.get(pod.metadata.uid)?.state === "Warming");
+  // Ready, and without requests so far.
+  if (ready || warming) return "Warming";
   return pods.some((pod) => pod.running) ? "Loading" : "Pending";
 }
 
@@ -149,6 +179,11 @@ function conditions({ observed }: Situation, before: ModelDeploymentStatus, heal
     change("Ready", health.ready),
     change("ModelLoaded", health.loaded),
     change("Progressing", health.progressing),
+    {
+      ...change("RolloutHealthy", health.rollout.healthy),
+      reason: health.rollout.reason,
+      message: health.rollout.message,
+    },
     {
       ...change("Suspended", owner.spec.suspend),
       ...(owner.spec.suspend ? {} : { reason: "NotSuspended", message: "" }),
@@ -198,7 +233,8 @@ function currentFailure(
   for (const revision of [desired, stable]) {
     const view = revision === undefined ? undefined : views.get(revision);
     if (view === undefined) continue;
-    const failure = isGivenUp(view) ? view.failure : revisionProblem(view, observed, replicas)?.failure;
+    if (isGivenUp(view) && view.failure !== undefined) return { failure: view.failure, revision };
+    const failure = revisionProblem(view, observed, replicas)?.failure;
     if (failure !== undefined && !WAITS.includes(failure.reason)) return { failure, revision };
   }
   return undefined;

@@ -1,5 +1,6 @@
 /** What the operator keeps of a pod. */
 import type { IPod } from "kubernetes-models/v1/Pod";
+import { TRAFFIC_ANNOTATION } from "../../crds/contract/traffic.ts";
 import { WORKER_INDEX_LABEL } from "../../crds/contract/workers.ts";
 import type { Identified, Stored } from "../kernel/meta.ts";
 import { CONTAINER } from "./template.ts";
@@ -23,6 +24,8 @@ export interface PodRecord extends Identified {
   readonly ready: boolean;
   /** Since when it is ready; RFC 3339. */
   readonly readySince?: string | undefined;
+  /** When it found a node; RFC 3339. */
+  readonly scheduledAt?: string | undefined;
   /** Why the scheduler has no node for it. */
   readonly unschedulable?: string | undefined;
   /** Why a volume cannot be attached to its node. */
@@ -35,6 +38,8 @@ export interface PodRecord extends Identified {
   readonly ended?: Ended | undefined;
   /** How the container ended before it was started again. */
   readonly endedBefore?: Ended | undefined;
+  /** What it was told to share with another version. */
+  readonly traffic?: string | undefined;
   /** The pod is, or was, taken away by a disruption. */
   readonly disrupted: boolean;
 }
@@ -58,6 +63,7 @@ export function podRecord(pod: Stored<IPod>): PodRecord {
     image: pod.spec?.containers.find((candidate) => candidate.name === CONTAINER)?.image ?? "",
     ready: ready?.status === "True" && deletionTimestamp === undefined,
     readySince: ready?.status === "True" ? ready.lastTransitionTime : undefined,
+    scheduledAt: scheduled?.status === "True" ? scheduled.lastTransitionTime : undefined,
     unschedulable:
       scheduled?.status === "False" && scheduled.reason === "Unschedulable" ? (scheduled.message ?? "") : undefined,
     running: running !== undefined,
@@ -66,6 +72,7 @@ export function podRecord(pod: Stored<IPod>): PodRecord {
     waiting: waiting && { reason: waiting.reason ?? "", message: waiting.message ?? "" },
     ended: ended(container?.state?.terminated),
     endedBefore: ended(container?.lastState?.terminated),
+    traffic: pod.metadata.annotations?.[TRAFFIC_ANNOTATION],
     disrupted: condition("DisruptionTarget")?.status === "True",
   };
 }

@@ -4,11 +4,13 @@ import type { IPodDisruptionBudget } from "kubernetes-models/policy/v1/PodDisrup
 import type { IService } from "kubernetes-models/v1/Service";
 import type { IConfigMap } from "kubernetes-models/v1/ConfigMap";
 import type { ServingProgress } from "../../crds/contract/progress.ts";
+import { TRAFFIC_ANNOTATION, type TrafficDirective } from "../../crds/contract/traffic.ts";
 import { LABELS } from "../../crds/contract/names.ts";
 import type { ModelDeployment } from "../../crds/model-deployment.ts";
 import { resolveModel } from "../model-reference.ts";
 import type { KubernetesObject, Stored } from "../kernel/meta.ts";
-import { type ObservedDeployment, type Situation, situation } from "../model-deployment/observed.ts";
+import type { ObservedDeployment } from "../model-deployment/observed.ts";
+import { type Situation, situation } from "../model-deployment/situation.ts";
 import { budgetRecord, deploymentRecord, serviceRecord } from "../model-deployment/records.ts";
 import { NO_ACTIVATOR } from "../model-deployment/scaling/activator-slice.ts";
 import type { DeploymentOwner } from "../model-deployment/revision.ts";
@@ -19,9 +21,10 @@ import type { Note } from "../reasons.ts";
 import { configMapRecord } from "../runs/job-record.ts";
 import type { Write } from "../writes.ts";
 import { CONFIG, digest, modelDeployment, NOW, pod } from "./objects.ts";
+import { type Answers, TrafficPlay } from "./traffic-play.ts";
 
 /** What pods of a model do; the model is the last part of its URI. */
-export type Behaviour = "good" | "crash" | "slow";
+export type Behaviour = "good" | "crash" | "slow" | "noGpu" | Answers;
 
 type Kept = Stored<KubernetesObject & { spec?: Record<string, unknown>; status?: Record<string, unknown> }>;
 
@@ -38,6 +41,9 @@ export class ServingWorld {
   image = CONFIG.runtimeImage;
   readonly notes: Note[] = [];
   readonly behaviours = new Map<string, Behaviour>();
+  readonly traffic = new TrafficPlay();
+  /** There is a GPU for so many pods of versions that need one. */
+  gpus = Number.POSITIVE_INFINITY;
   readonly #objects = new Map<string, Kept>();
   #pods: PodRecord[] = [];
   #reports = new Map<string, ServingProgress>();
@@ -103,14 +109,28 @@ export class ServingWorld {
       deployment.status = { observedGeneration, replicas: wanted, updatedReplicas: wanted, readyReplicas: ready };
     }
     this.#pods = kept;
+    const reached = kept.filter(({ ready, metadata }) => ready && metadata.labels?.[LABELS.revision] === this.selected);
+    this.traffic.pass(reached, seconds, (revision) => {
+      const behaviour = this.#behaviour(revision);
+      return typeof behaviour === "object" ? behaviour : {};
+    });
+  }
+
+  /** What the pods that serve were told. */
+  told(): (TrafficDirective | undefined)[] {
+    return this.#pods
+      .filter(({ metadata }) => metadata.labels?.[LABELS.revision] === this.selected)
+      .map(({ traffic }) => (traffic === undefined ? undefined : (JSON.parse(traffic) as TrafficDirective)));
   }
 
   /** Reconciles and lets Kubernetes work until nothing more is written. */
   settle(): void {
-    for (let round = 0; round < 60; round++) {
-      const writes = this.reconcile();
-      this.kubernetes();
-      if (writes.length === 0 && round > 8) return;
+    let quiet = 0;
+    for (let round = 0; round < 200; round++) {
+      quiet = this.reconcile().length === 0 ? quiet + 1 : 0;
+      this.kubernetes(5);
+      // Longer than anything is waited for but steps and deadlines.
+      if (quiet > 8) return;
     }
     throw new Error("it never comes to rest");
   }
@@ -155,20 +175,47 @@ export class ServingWorld {
   }
 
   #live(one: PodRecord, revision: string): PodRecord {
-    const map = this.#objects.get(`configmaps/${revision}`) as IConfigMap | undefined;
-    const run = JSON.parse(map?.data?.["job.json"] ?? "{}") as { model?: { uri: string; digest?: string } };
+    const run = this.#run(revision);
     const uri = run.model?.uri ?? "";
     const model = uri.slice(uri.lastIndexOf("/") + 1);
-    const behaviour = this.behaviours.get(model) ?? "good";
+    const behaviour = this.#behaviour(revision);
+    if (behaviour === "noGpu" && this.#pods.filter(({ ready }) => ready).length >= this.gpus) {
+      return one.ready ? one : { ...one, unschedulable: "0/1 nodes are available: 1 Insufficient nvidia.com/gpu." };
+    }
     if (behaviour === "slow") return { ...one, running: true };
-    if (behaviour === "crash") return { ...one, restarts: one.restarts + 1, endedBefore: { exitCode: 66 } };
+    if (behaviour === "crash")
+      return {
+        ...one,
+        unschedulable: undefined,
+        running: false,
+        ready: false,
+        restarts: one.restarts + 1,
+        endedBefore: { exitCode: 66 },
+      };
     this.#reports.set(one.metadata.uid, {
       kind: "ServingProgress",
       revision,
       state: "Serving",
       model: { uri, digest: run.model?.digest ?? digest(model.slice(-1)) },
     });
-    return { ...one, running: true, ready: true, readySince: one.readySince ?? new Date(this.now).toISOString() };
+    return {
+      ...one,
+      unschedulable: undefined,
+      scheduledAt: one.scheduledAt ?? new Date(this.now).toISOString(),
+      running: true,
+      ready: true,
+      readySince: one.readySince ?? new Date(this.now).toISOString(),
+    };
+  }
+
+  #run(revision: string): { model?: { uri: string; digest?: string } } {
+    const map = this.#objects.get(`configmaps/${revision}`) as IConfigMap | undefined;
+    return JSON.parse(map?.data?.["job.json"] ?? "{}") as { model?: { uri: string; digest?: string } };
+  }
+
+  #behaviour(revision: string): Behaviour {
+    const uri = this.#run(revision).model?.uri ?? "";
+    return this.behaviours.get(uri.slice(uri.lastIndexOf("/") + 1)) ?? "good";
   }
 
   #write(write: Write): void {
@@ -188,8 +235,12 @@ export class ServingWorld {
         if (write.resource.plural === "pods") this.#pods = this.#pods.filter(({ metadata }) => metadata.name !== name);
         else this.#objects.delete(key);
         return;
-      case "patch":
-        throw new Error("a rollout patches nothing");
+      case "patch": {
+        const annotations = write.patch.metadata?.["annotations"] as Record<string, string | null> | undefined;
+        const traffic = annotations?.[TRAFFIC_ANNOTATION] ?? undefined;
+        this.#pods = this.#pods.map((one) => (one.metadata.name === name ? { ...one, traffic } : one));
+        return;
+      }
     }
   }
 
@@ -203,7 +254,9 @@ export class ServingWorld {
       generation: (held?.metadata.generation ?? 0) + 1,
     };
     // Written with apiVersion and kind.
-    return { ...structuredClone(object), metadata, status: held?.status ?? {} } as Kept;
+    const kept = { ...structuredClone(object), metadata, status: held?.status ?? {} } as Kept;
+    if (object.kind === "Service") kept.spec = { ...kept.spec, clusterIP: "10.96.0.7" };
+    return kept;
   }
 
   #observed(): ObservedDeployment {
@@ -220,6 +273,7 @@ export class ServingWorld {
       slices: [{ ...EMPTY_SLICE, readyPods: this.#endpoints }],
       pods: this.#pods,
       reports: this.#reports,
+      traffic: this.traffic.reports(),
       scaling: {},
       activator: NO_ACTIVATOR,
     };

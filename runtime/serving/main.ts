@@ -136,7 +136,7 @@ class Serving {
     const server = new InferenceServer({ ...common, traffic: traffic.http });
     const port = await server.listen(options.port, options.host).catch(portTaken("--port", options.port));
     this.#atClose(() => server.stop(0));
-    const grpc = new GrpcServer(common);
+    const grpc = new GrpcServer({ ...common, traffic: traffic.grpc });
     const grpcPort = await grpc
       .listen(options.grpcPort, options.host)
       .catch(portTaken("--grpc-port", options.grpcPort));

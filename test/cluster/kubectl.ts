@@ -36,7 +36,10 @@ export type Observed = {
     replicas?: number;
     readyReplicas?: number;
     stableRevision?: string;
-    updateRevision?: string;
+    canaryRevision?: string;
+    canaryWeight?: number;
+    desiredReplicas?: number;
+    performance?: { coldStartSeconds?: number };
     model?: { uri: string; digest?: string };
     device?: string;
     engine?: string;

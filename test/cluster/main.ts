@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { addons, installAddon } from "./addons.ts";
 import { down, status, up } from "./cluster.ts";
 import type { ClusterStatus } from "./cluster.ts";
 import { findPrograms } from "./programs.ts";
@@ -12,6 +13,7 @@ const usage = `A Kubernetes cluster of one real node on this machine.
   npm run cluster -- kubeconfig                path of the administrator's kubeconfig
   npm run cluster -- env                       lines for a shell: KUBECONFIG, and kubectl and helm on the PATH
   npm run cluster -- build [--bin DIR]         only gets its programs
+  npm run cluster -- addon NAME                installs ${addons.map(({ name }) => name).join(" or ")}
 
   --bin DIR     use the programs of this folder (also: MODELWRIGHT_CLUSTER_BIN)
   --state DIR   keep certificates, logs and volumes there (default /run/modelwright-cluster)
@@ -33,6 +35,7 @@ async function main(args: string[]): Promise<number> {
   const programs = values.bin === undefined ? {} : { bin: values.bin };
   const [action, ...rest] = positionals;
   if (values.help) return print(usage);
+  if (action === "addon") return addon(rest, { ...place, ...programs });
   if (rest.length > 0) throw new TypeError(`unexpected ${rest.join(" ")}`);
   switch (action) {
     case "up": {
@@ -57,6 +60,12 @@ async function main(args: string[]): Promise<number> {
     default:
       throw new TypeError(`unknown command ${action}`);
   }
+}
+
+async function addon([name, ...rest]: string[], options: Parameters<typeof up>[0]): Promise<number> {
+  if (name === undefined || rest.length > 0) throw new TypeError("name one add-on");
+  await installAddon(await up(options), name, console.log);
+  return 0;
 }
 
 function report({ healthy, problems, daemons, kubeconfig, bin }: ClusterStatus): number {

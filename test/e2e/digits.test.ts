@@ -7,6 +7,7 @@ import { manifest } from "../../examples/demo/volume.ts";
 import { KINDS } from "../../crds/kinds.ts";
 import type { Kubectl, Observed } from "../cluster/kubectl.ts";
 import { until } from "../cluster/wait.ts";
+import { keepAsking } from "./clients.ts";
 import { digitsNamespace, isReady, type Platform, startPlatform, succeeded } from "./platform.ts";
 
 jest.setTimeout(300_000);
@@ -23,39 +24,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await remove();
 });
-
-/** Clients that keep asking the Service until stopped; every answer must be right in form. */
-function keepAsking(url: string, instances: number[][]) {
-  const counts = { sent: 0, failed: 0, errors: new Set<string>() };
-  const stop = new AbortController();
-  const worker = async () => {
-    while (!stop.signal.aborted) {
-      counts.sent += 1;
-      try {
-        const response = await fetch(`${url}/v1/models/digits:predict`, {
-          method: "POST",
-          body: JSON.stringify({ instances }),
-        });
-        const { predictions } = (await response.json()) as { predictions: number[][] };
-        if (response.status !== 200 || predictions.length !== instances.length)
-          throw new Error(String(response.status));
-      } catch (error) {
-        counts.failed += 1;
-        counts.errors.add(String(error instanceof Error ? (error.cause ?? error.message) : error));
-      }
-      await pause(5);
-    }
-  };
-  const workers = [worker(), worker(), worker(), worker()];
-  return {
-    counts,
-    stop: async () => {
-      stop.abort();
-      await Promise.all(workers);
-      return counts;
-    },
-  };
-}
 
 /** The address of a Service as this machine reaches it. */
 async function address(service: string): Promise<string> {
@@ -160,7 +128,7 @@ describe("The digits, from data to a served model", () => {
 
   it("the optimized model rolls out without a failed request", async () => {
     const digits = await readDigits(join(DIGITS, "data", "test.csv"));
-    const client = keepAsking(await address("digits"), [digits[0]?.pixels ?? []]);
+    const client = keepAsking(await address("digits"), "digits", [digits[0]?.pixels ?? []]);
     const from = { kind: "OptimizationJob", name: "digits-small" };
     await kubectl.run([
       "patch",
@@ -193,7 +161,7 @@ describe("The digits, from data to a served model", () => {
 
   it("kubectl scale changes the number of pods, up and down, without a failed request", async () => {
     const digits = await readDigits(join(DIGITS, "data", "test.csv"));
-    const client = keepAsking(await address("digits"), [digits[0]?.pixels ?? []]);
+    const client = keepAsking(await address("digits"), "digits", [digits[0]?.pixels ?? []]);
     for (const replicas of [3, 1]) {
       await kubectl.run(["scale", "modeldeployment", "digits", `--replicas=${replicas}`]);
       await kubectl.until("modeldeployment", "digits", serves(replicas, "pvc://models/digits-small/"));

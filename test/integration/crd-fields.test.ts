@@ -7,12 +7,37 @@ import { CHANGES, SPECS } from "./operator/specs.ts";
 
 const SCALING = "../../operator/model-deployment/scaling";
 
+function rollout(fields: Record<string, string>): Record<string, string> {
+  const file = "../../operator/model-deployment/rollout/strategies.test.ts";
+  return Object.fromEntries(Object.entries(fields).map(([name, title]) => [`rollout.${name}`, `${file}: ${title}`]));
+}
+
 /** Fields that act later than at creation, each with the test that shows it. */
 const LATER: Record<string, string> = {
   ttlSecondsAfterFinished: "operator-training-job.test.ts: keeps its result when Kubernetes removes the finished Job",
   "scaling.panicWindow": `${SCALING}/decide.test.ts: follows a doubled load within the panic window`,
   "scaling.scaleToZeroAfter": `${SCALING}/autoscaler.test.ts: lets the last pod go when nobody has asked for long enough`,
   "rollout.revisionHistoryLimit": "operator-rights.test.ts: serves, updates, gives up and cleans up",
+  ...rollout({
+    strategy: "moves pod by pod, one more than asked for at most, and never one less",
+    "steps[].weight": "goes by its steps: first the pods, then the weight, at last the switch",
+    "steps[].duration": "goes by its steps: first the pods, then the weight, at last the switch",
+    "analysis.maxErrorRate": "is rolled back within ten seconds, and nothing of it is left",
+    "analysis.maxLatencyP99": "is slow",
+    "analysis.maxLatencyRatio": "is slower than the other",
+    "analysis.maxPredictionDrift": "answers otherwise",
+    "analysis.minRequests": "waits for enough requests, and is given up when they do not come",
+    "shadow.percent": "copies requests in a step without weight",
+    "shadow.tolerance": "copies requests in a step without weight",
+    autoRollback: "stays where it is when the analysis fails and autoRollback is false, until it is told what to do",
+    paused: "waits while it is paused, and goes on where it was",
+    pinRevision: "serves whatever the model says, until it is pinned no more",
+    "action.type": "is promoted or aborted by an action, once, and for the revision that it names only",
+    "action.revision": "is promoted or aborted by an action, once, and for the revision that it names only",
+    keepPrevious: "keeps the old pods for a while, which send their clients' requests to the new ones",
+    onNoSpareGpu: "swaps after its timeout: the old version makes room",
+    gpuWaitTimeout: "fails after its timeout where it is told so",
+  }),
   "rollout.progressDeadline": "operator-model-deployment.test.ts: gives up a version that is not ready in time",
 };
 

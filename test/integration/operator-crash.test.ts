@@ -52,7 +52,7 @@ describe("an operator that is killed after each of its writes, once", () => {
       expect(reference.writes.filter((write) => !crashed.has(write))).toEqual([]);
       await reference.leave();
     },
-    300_000,
+    600_000,
   );
 });
 

@@ -79,8 +79,8 @@ const SECOND = { model: { uri: "pvc://models/digits/two", digest: digest("2") } 
 /** Asks for the second model. Returns the name of its revision. */
 async function update(): Promise<string> {
   await space.patch("modeldeployments", "digits", SECOND);
-  const { updateRevision = "" } = await status("updates", ({ updateRevision: name }) => name !== undefined);
-  return updateRevision;
+  const { canaryRevision = "" } = await status("updates", ({ canaryRevision: name }) => name !== undefined);
+  return canaryRevision;
 }
 
 async function selected(): Promise<string | undefined> {
@@ -121,7 +121,7 @@ describe("a ModelDeployment", () => {
   }, 60_000);
 
   it("switches to a new version when all its pods serve, and stops the old one when traffic has moved", async () => {
-    const first = await served({}, 2);
+    const first = await served({ rollout: { keepPrevious: "0s" } }, 2);
     const budget = await space.waitChild("poddisruptionbudgets", first);
     expect(budget.spec).toMatchObject({ maxUnavailable: 1, unhealthyPodEvictionPolicy: "AlwaysAllow" });
     const second = await update();
@@ -251,9 +251,9 @@ describe("a ModelDeployment in trouble", () => {
   it("gives up a version whose image cannot be pulled", async () => {
     const first = await served();
     await space.patch("modeldeployments", "digits", { runtime: { image: "registry.example/none:1" } });
-    const { updateRevision: second = "" } = await status(
+    const { canaryRevision: second = "" } = await status(
       "updates",
-      ({ updateRevision }) => updateRevision !== undefined,
+      ({ canaryRevision }) => canaryRevision !== undefined,
     );
     const [pod] = await kubelet.waitFor(labelOf(second));
     if (pod === undefined) throw new Error("no pod");

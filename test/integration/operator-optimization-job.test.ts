@@ -131,10 +131,10 @@ describe("an OptimizationJob", () => {
       "modeldeployments",
       "digits",
       "updates",
-      ({ updateRevision }) => updateRevision !== undefined,
+      ({ canaryRevision }) => canaryRevision !== undefined,
     );
     expect(seen.model?.digest).toBe(digest("b"));
-    const map = await space.waitChild("configmaps", seen.updateRevision ?? "");
+    const map = await space.waitChild("configmaps", seen.canaryRevision ?? "");
     expect(JSON.parse(map.data?.["job.json"] ?? "")).toMatchObject({ model: { digest: digest("d") } });
   }, 60_000);
 

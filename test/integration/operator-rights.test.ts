@@ -79,7 +79,7 @@ describe("with exactly its own rights, the operator", () => {
   }, 60_000);
 
   it("serves, updates, gives up and cleans up", async () => {
-    await space.create(modelDeployment("served", { rollout: { revisionHistoryLimit: 0 } }));
+    await space.create(modelDeployment("served", { rollout: { revisionHistoryLimit: 0, keepPrevious: "3s" } }));
     const seen = await space.status(
       "modeldeployments",
       "served",
@@ -89,11 +89,11 @@ describe("with exactly its own rights, the operator", () => {
     const first = seen.stableRevision ?? "";
     await ready(first, "1");
     await space.patch("modeldeployments", "served", { model: { digest: digest("2") } });
-    const { updateRevision: second = "" } = await space.status(
+    const { canaryRevision: second = "" } = await space.status(
       "modeldeployments",
       "served",
       "updates",
-      ({ updateRevision }) => updateRevision !== undefined,
+      ({ canaryRevision }) => canaryRevision !== undefined,
     );
     await ready(second, "2");
     await space.status(

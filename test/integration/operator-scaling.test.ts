@@ -237,8 +237,8 @@ describe("a deployment that may have no pods", () => {
     await space.waitChild("deployments", revision, ({ spec }) => spec.replicas === 0);
     const model = { uri: "pvc://models/digits/two", digest: digest("2") };
     await space.patch("modeldeployments", "digits", { model });
-    const { updateRevision = "" } = await status("updates", (seen) => seen.updateRevision !== undefined);
-    await space.waitChild("deployments", updateRevision, ({ spec }) => spec.replicas === 1);
+    const { canaryRevision = "" } = await status("updates", (seen) => seen.canaryRevision !== undefined);
+    await space.waitChild("deployments", canaryRevision, ({ spec }) => spec.replicas === 1);
   }, 60_000);
 
   it("has no slice, and no port, when it must always have a pod", async () => {

@@ -6,7 +6,7 @@ import { LABELS } from "../../../crds/contract/names.ts";
 import { covers } from "../../covers.ts";
 import { Resources } from "../../kernel/resource.ts";
 import { identityOf, type Write } from "../../writes.ts";
-import type { Situation } from "../observed.ts";
+import type { Situation } from "../situation.ts";
 import type { SliceRecord } from "../records.ts";
 import { childMetadata, type DeploymentOwner } from "../revision.ts";
 import { scalingSettings } from "./settings.ts";

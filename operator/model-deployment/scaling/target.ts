@@ -1,6 +1,6 @@
 /** What the autoscaler is to watch of a deployment. */
 import { LABELS } from "../../../crds/contract/names.ts";
-import type { Situation } from "../observed.ts";
+import type { Situation } from "../situation.ts";
 import type { ScalingTarget } from "./autoscaler.ts";
 import { scalingSettings } from "./settings.ts";
 

@@ -3,6 +3,9 @@ import { fileURLToPath } from "node:url";
 import type { ServiceDefinition } from "@grpc/grpc-js";
 import { type PackageDefinition, loadSync } from "@grpc/proto-loader";
 
+/** The inference service's full name. */
+export const INFERENCE = "inference.GRPCInferenceService";
+
 /** 64-bit integers are strings, absent messages are absent, absent lists are empty. */
 const FORM = { keepCase: true, longs: String, arrays: true, objects: true, oneofs: true } as const;
 

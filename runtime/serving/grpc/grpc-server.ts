@@ -4,7 +4,7 @@ import { loadSync } from "@grpc/proto-loader";
 import { ReflectionService } from "@grpc/reflection";
 import { protoPath as healthProto } from "grpc-health-check";
 import { BODY_LIMIT_BYTES } from "../body.ts";
-import { loadProto, serviceOf } from "./definition.ts";
+import { INFERENCE, loadProto, serviceOf } from "./definition.ts";
 import { healthService } from "./health-service.ts";
 import { type InferenceServiceOptions, inferenceService } from "./inference-service.ts";
 
@@ -15,7 +15,6 @@ export interface GrpcServerOptions extends Omit<InferenceServiceOptions, "timeou
   readonly connectionAge?: number | undefined;
 }
 
-const INFERENCE = "inference.GRPCInferenceService";
 const HEALTH = "grpc.health.v1.Health";
 
 export class GrpcServer {

@@ -17,6 +17,7 @@ import { loadModel, repositoryIndex, unloadModel } from "../repository-calls.ts"
 import { REQUEST_ID, identityOf } from "../request-identity.ts";
 import type { Servable } from "../servable.ts";
 import type { ServingMetrics } from "../serving-metrics.ts";
+import { type GrpcTraffic, isDivertedCall, tellSeconds } from "../traffic/grpc-traffic.ts";
 import {
   type InferRequestMessage,
   type InferResponseMessage,
@@ -31,7 +32,12 @@ export interface InferenceServiceOptions {
   readonly clock: Clock;
   /** Milliseconds that a request may wait for the engine when it has no deadline. */
   readonly timeout: number;
+<<<<<<< HEAD
   readonly accessLog?: AccessLog | undefined;
+=======
+  /** Shares calls with another version. */
+  readonly traffic?: GrpcTraffic | undefined;
+>>>>>>> d2e7ae9 (Rollouts: canary, blue-green, rolling and recreate, with analysis, shadow, undo, pins and swaps; HTTP and gRPC shared by weight)
   /** A fault of ours; the client is told nothing of it. */
   readonly onError: (error: unknown, call: string) => void;
 }
@@ -63,8 +69,11 @@ export function inferenceService(options: InferenceServiceOptions): UntypedServi
       modelMetadata(repository, chosen(name, version)),
     ModelInfer: (call: ServerUnaryCall<InferRequestMessage, InferResponseMessage>, handling) => {
       const { model_name, model_version } = call.request;
-      handling.model = chosen(model_name, model_version);
-      return infer(call, handling.model, options);
+      const model = chosen(model_name, model_version);
+      handling.model = model;
+      const timeout = Math.min(deadlineMilliseconds(call.getDeadline()), options.timeout);
+      const local = () => infer(call, model, options);
+      return options.traffic === undefined ? local() : options.traffic.answer({ call, timeout, local });
     },
     RepositoryIndex: ({ request: { ready = false } }: ServerUnaryCall<{ ready?: boolean }, unknown>) => ({
       models: repositoryIndex(repository, ready),
@@ -115,10 +124,16 @@ function answering(
       refusal = serviceErrorOf(error);
       if (refusal.code === status.INTERNAL) onError(error, name);
     }
+<<<<<<< HEAD
     const trailer = refusal?.metadata ?? new Metadata();
     trailer.set(REQUEST_ID, identity.requestId);
     callback(refusal, value, trailer);
+=======
+>>>>>>> d2e7ae9 (Rollouts: canary, blue-green, rolling and recreate, with analysis, shadow, undo, pins and swaps; HTTP and gRPC shared by weight)
     const seconds = (clock.now() - startedAt) / 1000;
+    const trailer = new Metadata();
+    if (isDivertedCall(call.metadata)) tellSeconds(trailer, seconds);
+    callback(refusal, value, trailer);
     const code = status[refusal?.code ?? status.OK];
     const { model } = handling;
     metrics.answered({ protocol: "grpc", call: name, code, seconds, inference, model });

@@ -32,9 +32,14 @@ function tensorsOf(document: unknown, bytes: Buffer): ArrayBufferView[] {
     if (!Number.isSafeInteger(size)) return [];
     const own = new Uint8Array(bytes.subarray(start, start + size));
     start += size;
-    const view = VIEWS[String(datatype)];
-    return [view === undefined ? own : new view(own.buffer)];
+    return [valuesOf(String(datatype), own)];
   });
+}
+
+/** A tensor's bytes, aligned, as its values; as bytes where they are no numbers that can be compared. */
+export function valuesOf(datatype: string, bytes: Uint8Array<ArrayBuffer>): ArrayBufferView {
+  const view = VIEWS[datatype];
+  return view === undefined ? bytes : new view(bytes.buffer);
 }
 
 function header(headers: Reply["headers"], name: string): string | undefined {

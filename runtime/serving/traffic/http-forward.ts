@@ -101,12 +101,11 @@ const REFUSALS: readonly number[] = [504];
 
 function outcomeOf(reply: Reply): Forwarded<Reply> {
   const { [SECONDS_HEADER]: said, ...headers } = reply.headers;
-  const clean = { ...reply, headers };
   if (reply.status < 400) {
     const seconds = said === undefined ? Number.NaN : Number(said);
-    return { kind: "Answered", reply: clean, seconds: Number.isFinite(seconds) ? seconds : undefined };
+    return { kind: "Answered", reply: { ...reply, headers }, seconds: Number.isFinite(seconds) ? seconds : undefined };
   }
-  if (reply.status < 500 || REFUSALS.includes(reply.status)) return { kind: "Refused", reply: clean };
+  if (reply.status < 500 || REFUSALS.includes(reply.status)) return { kind: "Refused" };
   return { kind: "Failed", why: `status ${reply.status}` };
 }
 

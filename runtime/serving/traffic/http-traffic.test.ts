@@ -80,7 +80,7 @@ const says = (status: number, body: object, headers: Record<string, string> = {}
 function directive(port: number, more: Partial<TrafficDirective> = {}): TrafficDirective {
   return {
     id: "m-2.1",
-    target: { revision: "m-2", address: "127.0.0.1", ports: { http: port } },
+    target: { revision: "m-2", address: "127.0.0.1", ports: { http: port, grpc: port } },
     weight: 100,
     ...more,
   };

@@ -4,6 +4,8 @@ import type { Clock } from "../clock.ts";
 import type { Log } from "../log.ts";
 import { DirectiveFile } from "./directive-file.ts";
 import { startOf } from "./divider.ts";
+import { GrpcForwarder } from "./grpc-forward.ts";
+import { GrpcTraffic } from "./grpc-traffic.ts";
 import { HttpForwarder } from "./http-forward.ts";
 import { HttpTraffic } from "./http-traffic.ts";
 import { TrafficSplitter } from "./splitter.ts";
@@ -19,13 +21,16 @@ export interface PodTrafficOptions {
 export class PodTraffic {
   readonly splitter: TrafficSplitter;
   readonly http: HttpTraffic;
+  readonly grpc: GrpcTraffic;
   readonly #forwarder = new HttpForwarder();
+  readonly #grpcForwarder = new GrpcForwarder();
   readonly #file: DirectiveFile | undefined;
 
   constructor({ revision, file, clock, log }: PodTrafficOptions) {
     // In a pod the host's name is the pod's.
     this.splitter = new TrafficSplitter({ clock, revision, start: startOf(hostname()) });
     this.http = new HttpTraffic(this.splitter, this.#forwarder);
+    this.grpc = new GrpcTraffic(this.splitter, this.#grpcForwarder);
     if (file === undefined) return;
     this.#file = new DirectiveFile({
       path: file,
@@ -40,5 +45,6 @@ export class PodTraffic {
   async close(): Promise<void> {
     await this.#file?.close();
     this.#forwarder.close();
+    this.#grpcForwarder.close();
   }
 }

@@ -12,7 +12,7 @@ export type Forwarded<R> =
   /** `seconds`: by its own clock, where it told. */
   | { readonly kind: "Answered"; readonly reply: R; readonly seconds: number | undefined }
   /** It found the request wrong; whether it is, this version decides. */
-  | { readonly kind: "Refused"; readonly reply: R }
+  | { readonly kind: "Refused" }
   /** No connection, no answer in time, or a fault of the server. */
   | { readonly kind: "Failed"; readonly why: string }
   /** The client has gone. */
@@ -60,11 +60,12 @@ export class TrafficSplitter {
   }
 
   report(): TrafficReport {
-    const id = this.#directive?.id;
+    const { id, weight = 0 } = this.#directive ?? {};
     return {
       kind: "TrafficReport",
       revision: this.#revision,
       ...(id === undefined ? {} : { directive: id }),
+      weight,
       stage: this.#figures.stage,
       recent: this.#figures.recent,
     };

@@ -10,6 +10,7 @@ import type { CallObserver } from "../../../operator/kernel/transport.ts";
 import { type ActivatorInstallation, createOperator } from "../../../operator/operator.ts";
 import type { LoadProber } from "../../../operator/pods/load-prober.ts";
 import type { Prober } from "../../../operator/pods/prober.ts";
+import type { TrafficProber } from "../../../operator/pods/traffic-prober.ts";
 import type { Api } from "../../cluster/api.ts";
 import { type ApiServer, startApiServer } from "../../cluster/apiserver.ts";
 import { until } from "../../cluster/wait.ts";
@@ -81,6 +82,7 @@ export interface OperatorSettings {
   readonly namespaces: readonly string[];
   readonly prober: Prober;
   readonly loads?: LoadProber;
+  readonly traffic?: TrafficProber;
   readonly activator?: ActivatorInstallation;
   readonly image?: string;
 }
@@ -91,6 +93,7 @@ export async function startOperator({
   namespaces,
   prober,
   loads,
+  traffic,
   activator,
   image = IMAGE,
 }: OperatorSettings): Promise<RunningOperator> {
@@ -111,6 +114,7 @@ export async function startOperator({
     config: { runtimeImage: image, requests: { cpu: "100m", memory: "256Mi" } },
     prober,
     loads,
+    traffic,
     activator,
     namespaces,
     instance: "test",

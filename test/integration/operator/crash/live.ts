@@ -30,7 +30,7 @@ export interface End {
 }
 
 const QUIET_MILLISECONDS = 500;
-const WITHIN_MILLISECONDS = 90_000;
+const WITHIN_MILLISECONDS = 180_000;
 
 export class Lived {
   /** Of each stage, as it ended. */
@@ -191,8 +191,10 @@ function isWrite({ method, path }: SeenRequest): boolean {
   return method !== "GET" && !path.endsWith("/events") && !path.includes("/events/");
 }
 
+/** Without what is chance in the names of pods, which differ from life to life. */
 function nameOf({ method, path }: SeenRequest): string {
-  return `${method} ${path.replace(/^.*\/namespaces\/[^/]+\//, "")}`;
+  const own = path.replace(/^.*\/namespaces\/[^/]+\//, "").replace(/^(pods\/.+)-[a-z0-9]+-[a-z0-9]{5}$/, "$1-…");
+  return `${method} ${own}`;
 }
 
 async function writeKubeconfig(folder: string, namespace: string, server: string): Promise<string> {

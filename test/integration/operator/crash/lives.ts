@@ -34,7 +34,7 @@ interface Status {
   readonly readyReplicas?: number;
   readonly replicas?: number;
   readonly stableRevision?: string;
-  readonly updateRevision?: string;
+  readonly canaryRevision?: string;
   readonly conditions?: { type: string; status: string; reason: string; message: string }[];
 }
 
@@ -132,7 +132,7 @@ function deploymentLife(): Life {
     manifest: modelDeployment(NAME, {
       model: { uri: "pvc://models/digits/1" },
       scaling: { replicas: 1 },
-      rollout: { revisionHistoryLimit: 1 },
+      rollout: { revisionHistoryLimit: 1, keepPrevious: "2s" },
     }),
     stages: [
       {

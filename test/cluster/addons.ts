@@ -1,0 +1,134 @@
+/** Components of others that some clusters have and this one gets on request: each is built from its own Go module. */
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { buildProgram, ensureGo } from "./build.ts";
+import type { Cluster } from "./cluster.ts";
+import { command } from "./command.ts";
+import { packProgram } from "./image.ts";
+import { cacheFolder } from "./places.ts";
+
+const MODULES = join(import.meta.dirname, "addons");
+
+interface Addon {
+  /** Folder in `addons/`. */
+  readonly name: string;
+  /** The Go module of which it is a part. */
+  readonly module: string;
+  /** Program and chart; absent: only kinds. */
+  readonly server?: {
+    readonly package: string;
+    readonly stamp?: (version: string) => Record<string, string>;
+    readonly chart: string;
+    readonly namespace: string;
+    /** Helm values, for an image of this name and tag. */
+    readonly values: (repository: string, tag: string) => unknown;
+  };
+  /** Folder in the module of what kubectl applies by `-k`. */
+  readonly kinds?: string;
+}
+
+export const addons: readonly Addon[] = [
+  {
+    name: "metrics-server",
+    module: "sigs.k8s.io/metrics-server",
+    server: {
+      package: "sigs.k8s.io/metrics-server/cmd/metrics-server",
+      chart: "charts/metrics-server",
+      namespace: "kube-system",
+      values: (repository, tag) => ({
+        image: { repository, tag, pullPolicy: "Never" },
+        args: [
+          "--metric-resolution=10s",
+          // Must be below the resolution.
+          "--kubelet-request-timeout=5s",
+          // The cluster's one authority has signed the kubelet's certificate too.
+          "--kubelet-certificate-authority=/var/run/secrets/kubernetes.io/serviceaccount/ca.crt",
+          "--kubelet-preferred-address-types=InternalIP",
+        ],
+        defaultArgs: ["--cert-dir=/tmp", "--kubelet-use-node-status-port"],
+        readinessProbe: { initialDelaySeconds: 2, periodSeconds: 2 },
+      }),
+    },
+  },
+  { name: "gateway-api", module: "sigs.k8s.io/gateway-api", kinds: "config/crd" },
+];
+
+/** Installs a component into the cluster, or brings it to the version of its go.mod. */
+export async function installAddon(cluster: Cluster, name: string, log: (line: string) => void): Promise<void> {
+  const addon = addons.find((one) => one.name === name);
+  if (addon === undefined) {
+    throw new TypeError(`unknown add-on ${name}; there are ${addons.map((one) => one.name).join(", ")}`);
+  }
+  const module = join(MODULES, addon.name);
+  await ensureGo(module, log);
+  const { Dir: folder, Version: version } = await download(addon, module);
+  const env = { ...process.env, KUBECONFIG: cluster.kubeconfig };
+  if (addon.kinds !== undefined) {
+    const args = ["apply", "--server-side", "--force-conflicts", "-k", join(folder, addon.kinds)];
+    await command(join(cluster.bin, "kubectl"), args, { env });
+  }
+  if (addon.server !== undefined) await installServer(cluster, addon.name, addon.server, { folder, version, log, env });
+  log(`${addon.name} ${version} is installed`);
+}
+
+interface Downloaded {
+  readonly Dir: string;
+  readonly Version: string;
+}
+
+/** The version that go.mod requires; its checksum is the one of go.sum. */
+async function download(addon: Addon, module: string): Promise<Downloaded> {
+  const text = await command("go", ["mod", "download", "-json", addon.module], { cwd: module });
+  return JSON.parse(text) as Downloaded;
+}
+
+interface Place {
+  readonly folder: string;
+  readonly version: string;
+  readonly log: (line: string) => void;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+async function installServer(
+  cluster: Cluster,
+  name: string,
+  server: NonNullable<Addon["server"]>,
+  { folder, version, log, env }: Place,
+): Promise<void> {
+  const image = { repository: `localhost/${name}`, tag: version.slice(1) };
+  const reference = `${image.repository}:${image.tag}`;
+  if (!(await cluster.hasImage(reference))) {
+    const bin = join(cacheFolder(process.env), "cluster", "addons", `${name}-${version}-${process.arch}`);
+    await mkdir(bin, { recursive: true });
+    if (!existsSync(join(bin, name))) {
+      log(`${name} ${version} building (about 2 minutes on 2 cores) …`);
+      const { package: path, stamp } = server;
+      const program = { name, module: name, package: path, ...(stamp === undefined ? {} : { stamp }) };
+      await buildProgram({ program, version, module: join(MODULES, name), folder: bin });
+    }
+    await loadProgram(cluster, join(bin, name), reference);
+  }
+  const work = await mkdtemp(join(tmpdir(), "modelwright-addon-"));
+  try {
+    const values = join(work, "values.json");
+    await writeFile(values, JSON.stringify(server.values(image.repository, image.tag)));
+    const args = ["upgrade", "--install", name, join(folder, server.chart), "-n", server.namespace];
+    const how = ["--create-namespace", "-f", values, "--wait", "--timeout", "3m"];
+    await command(join(cluster.bin, "helm"), [...args, ...how], { env });
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+async function loadProgram(cluster: Cluster, program: string, reference: string): Promise<void> {
+  const work = await mkdtemp(join(tmpdir(), "modelwright-addon-"));
+  try {
+    const out = join(work, "image.tar");
+    await packProgram({ program, name: reference, out, user: "65532:65532" });
+    await cluster.importImage(out, reference);
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
