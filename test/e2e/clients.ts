@@ -1,5 +1,7 @@
 /** Clients that keep asking a model, as its users do. */
 import { setTimeout as pause } from "node:timers/promises";
+import { type Client, credentials, makeGenericClientConstructor } from "@grpc/grpc-js";
+import { INFERENCE, loadProto, serviceOf } from "../../runtime/serving/grpc/definition.ts";
 
 /** Rows of a model's input. */
 export type Instances = readonly (readonly number[])[];
@@ -41,4 +43,37 @@ export function keepAsking(url: string, model: string, instances: Instances) {
       return counts;
     },
   };
+}
+
+type Unary = (message: object, options: object, callback: (error: unknown, value: InferAnswer) => void) => void;
+interface InferAnswer {
+  readonly outputs: readonly { readonly contents: { readonly fp32_contents: number[] } }[];
+}
+
+/** A client of the gRPC port; `address` with port. */
+export class GrpcCaller {
+  readonly #client: Client;
+
+  /** Callers of other numbers have connections of their own. */
+  constructor(address: string, number: number) {
+    const Service = makeGenericClientConstructor(serviceOf(loadProto("inference.proto"), INFERENCE), INFERENCE);
+    this.#client = new Service(address, credentials.createInsecure(), { "modelwright.caller": number });
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+
+  /** The model's answer to one row. */
+  async infer(model: string, input: string, row: readonly number[]): Promise<number[]> {
+    // Generic clients have a method for each call.
+    const call = (this.#client as unknown as Record<string, Unary>)["ModelInfer"]?.bind(this.#client);
+    const tensor = { name: input, datatype: "FP32", shape: [1, row.length], contents: { fp32_contents: row } };
+    const { outputs } = await new Promise<InferAnswer>((resolve, reject) => {
+      call?.({ model_name: model, inputs: [tensor] }, { deadline: Date.now() + 30_000 }, (error, value) =>
+        error ? reject(error) : resolve(value),
+      );
+    });
+    return outputs[0]?.contents.fp32_contents ?? [];
+  }
 }

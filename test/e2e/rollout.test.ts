@@ -2,7 +2,7 @@ import { jest } from "@jest/globals";
 import { join } from "node:path";
 import { DIGITS, readDigits } from "../../examples/demo/digits.ts";
 import type { Kubectl, Observed } from "../cluster/kubectl.ts";
-import { keepAsking, predictions } from "./clients.ts";
+import { GrpcCaller, keepAsking, predictions } from "./clients.ts";
 import {
   condition,
   deployment,
@@ -72,12 +72,12 @@ const serves = async (model: string) => {
   );
 };
 
-/** How many of so many requests are answered as by this answer. */
-async function answeredLike(answer: number[], requests: number): Promise<number> {
+/** How many of so many requests get this answer; eight are asked at a time. */
+async function answeredLike(answer: number[], requests: number, ask = byHttp): Promise<number> {
   let like = 0;
   const worker = async (share: number) => {
     for (let sent = 0; sent < share; sent++) {
-      const [given = []] = await predictions(url, "digits", [digit]);
+      const given = await ask();
       if (given.every((value, index) => Math.abs(value - (answer[index] ?? Number.NaN)) < 1e-5)) like += 1;
     }
   };
@@ -85,14 +85,36 @@ async function answeredLike(answer: number[], requests: number): Promise<number>
   return like;
 }
 
+async function byHttp(): Promise<number[]> {
+  const [answer = []] = await predictions(url, "digits", [digit]);
+  return answer;
+}
+
+/** Over eight connections. */
+async function answeredLikeByGrpc(answer: number[], requests: number): Promise<number> {
+  const metadata = (await (await fetch(`${url}/v2/models/digits`)).json()) as { inputs: { name: string }[] };
+  const input = metadata.inputs[0]?.name ?? "";
+  const callers = Array.from({ length: 8 }, (_, id) => new GrpcCaller(`${url.slice("http://".length)}:9000`, id));
+  let next = 0;
+  try {
+    return await answeredLike(answer, requests, async () => {
+      const caller = callers[next++ % callers.length];
+      return (await caller?.infer("digits", input, digit)) ?? [];
+    });
+  } finally {
+    for (const caller of callers) caller.close();
+  }
+}
+
 describe("A rollout with real pods", () => {
-  it("gives a canary its weight of 1,000 requests, exact to one percent, and is promoted by a field", async () => {
+  it("gives a canary its weight of 1,000 requests, exact to one percent by HTTP and by gRPC, and is promoted by a field", async () => {
     const [old = []] = await predictions(url, "digits", [digit]);
     const rollout = { strategy: "Canary", steps: [{ weight: 25, duration: "1h" }] };
     await patch({ model: modelOf("second"), rollout });
     const { status: seen } = await status(({ canaryWeight }) => canaryWeight === 25);
     const kept = await answeredLike(old, 1000);
     expect(Math.abs(kept - 750)).toBeLessThanOrEqual(10);
+    expect(Math.abs((await answeredLikeByGrpc(old, 1000)) - 750)).toBeLessThanOrEqual(10);
     await patch({ rollout: { action: { type: "Promote", revision: seen?.canaryRevision } } });
     await serves("second");
     expect(await answeredLike(old, 80)).toBe(0);
