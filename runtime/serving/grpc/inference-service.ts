@@ -32,12 +32,9 @@ export interface InferenceServiceOptions {
   readonly clock: Clock;
   /** Milliseconds that a request may wait for the engine when it has no deadline. */
   readonly timeout: number;
-<<<<<<< HEAD
   readonly accessLog?: AccessLog | undefined;
-=======
   /** Shares calls with another version. */
   readonly traffic?: GrpcTraffic | undefined;
->>>>>>> d2e7ae9 (Rollouts: canary, blue-green, rolling and recreate, with analysis, shadow, undo, pins and swaps; HTTP and gRPC shared by weight)
   /** A fault of ours; the client is told nothing of it. */
   readonly onError: (error: unknown, call: string) => void;
 }
@@ -124,14 +121,9 @@ function answering(
       refusal = serviceErrorOf(error);
       if (refusal.code === status.INTERNAL) onError(error, name);
     }
-<<<<<<< HEAD
+    const seconds = (clock.now() - startedAt) / 1000;
     const trailer = refusal?.metadata ?? new Metadata();
     trailer.set(REQUEST_ID, identity.requestId);
-    callback(refusal, value, trailer);
-=======
->>>>>>> d2e7ae9 (Rollouts: canary, blue-green, rolling and recreate, with analysis, shadow, undo, pins and swaps; HTTP and gRPC shared by weight)
-    const seconds = (clock.now() - startedAt) / 1000;
-    const trailer = new Metadata();
     if (isDivertedCall(call.metadata)) tellSeconds(trailer, seconds);
     callback(refusal, value, trailer);
     const code = status[refusal?.code ?? status.OK];
