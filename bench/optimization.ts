@@ -2,8 +2,11 @@
  * What each method makes of a model that was trained on real digits: files, accuracy and speed, before and after, beside
  * ONNX Runtime's quantizer and TFLite's converter on the same model.
  *
- *     node bench/optimization.ts [--only mlp|cnn|mobilenet] [--epochs N] [--tune N] [--python PATH]
+ *     node bench/optimization.ts [--only mlp|cnn|mobilenet] [--candidates FORM] [--epochs N] [--tune N] [--lessons N]
+ *         [--python PATH]
  *
+ * FORM is a regular expression of candidates' names. The source learns for --epochs, a model without half of its units
+ * for --tune, and what keeps zeros or learns from a teacher, operation by operation and so more slowly, for --lessons.
  * PATH is a Python with tensorflow, onnx and onnxruntime, without which only ours are measured. One thread. Our models
  * and ONNX Runtime's are measured in turns with the source on the same engine; TFLite's by itself, after them.
  */
@@ -32,7 +35,9 @@ const { values } = parseArgs({
   options: {
     only: { type: "string" },
     epochs: { type: "string", default: "12" },
-    tune: { type: "string", default: "4" },
+    tune: { type: "string", default: "8" },
+    lessons: { type: "string", default: "4" },
+    candidates: { type: "string", default: "" },
     python: { type: "string" },
   },
 });
@@ -59,8 +64,9 @@ const watch: Watch = {
 };
 
 const fineTune = { epochs: Number(values.tune), learningRate: 0.001 };
+const lessons = { epochs: Number(values.lessons), learningRate: 0.001 };
 const structured = { prune: { structured: { sparsity: 0.5 }, fineTune } };
-const magnitude = { prune: { magnitude: { sparsity: 0.8 }, fineTune } };
+const magnitude = { prune: { magnitude: { sparsity: 0.8 }, fineTune: lessons } };
 const int8 = (activations: "Dynamic" | "Static", calibration?: object) => ({
   quantize: { weights: "Int8", activations, ...(calibration === undefined ? {} : { calibration }) },
 });
@@ -76,7 +82,7 @@ const CANDIDATES: Record<string, object[]> = {
   "50 % of units": [structured],
   "50 % of units, int8 static": [structured, calibrated("MinMax")],
   "half a student, 50 % of units, int8 static": [
-    { distil: { student: { scale: 0.5 }, ...fineTune } },
+    { distil: { student: { scale: 0.5 }, ...lessons } },
     structured,
     calibrated("MinMax"),
   ],
@@ -163,6 +169,7 @@ async function bench(name: ModelName, root: string): Promise<void> {
   };
   const made = new Map<string, Product>();
   for (const [label, methods] of Object.entries(CANDIDATES)) {
+    if (!new RegExp(values.candidates).test(label)) continue;
     let product = source;
     for (const [index, given] of methods.entries()) {
       const key = JSON.stringify(methods.slice(0, index + 1));

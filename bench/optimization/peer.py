@@ -87,7 +87,9 @@ def keras_model():
         made[entry["name"]] = layer(entry)(given if len(given) > 1 else given[0])
     model = keras.Model(made[config["input_layers"][0][0]], made[config["output_layers"][0][0]])
     for one in model.layers:
-        own = [weights[f"{one.name}/{weight.name}"] for weight in one.weights]
+        # tfjs names the kernels of depthwise convolutions as Keras did.
+        prefix = f"{one.name}/depthwise_" if one.__class__.__name__ == "DepthwiseConv2D" else f"{one.name}/"
+        own = [weights[(prefix if weight.name == "kernel" else f"{one.name}/") + weight.name] for weight in one.weights]
         one.set_weights([value.reshape(weight.shape) for value, weight in zip(own, one.weights)])
     return model
 

@@ -122,7 +122,7 @@ it("the same examples and seed give the same file", async () => {
 it("is refused for a model in which no product is large enough to pay", async () => {
   await expect(written({}, await network(8))).rejects.toMatchObject({
     reason: "ModelUnsupported",
-    message: expect.stringContaining("nothing in it is computed faster with integers; use Uint8"),
+    message: expect.stringContaining("it has no weights that would be smaller or faster as integers; use Uint8"),
   });
 });
 

@@ -95,5 +95,5 @@ export async function int8Onnx(
     if (error instanceof NotEmittable) throw unsupported(error.message);
     throw error;
   }
-  throw unsupported("nothing in it is computed faster with integers");
+  throw unsupported("it has no weights that would be smaller or faster as integers");
 }

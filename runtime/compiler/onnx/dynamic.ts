@@ -6,9 +6,9 @@ import { type Chain, channelsOf, chainOf } from "./chain.ts";
 import type { Emitter } from "./emitter.ts";
 import { CONTRIBUTED, gatherIntegers, storeKernel } from "./integers.ts";
 import { convolutionAttributes, storeVector, writeRows } from "./linear.ts";
-import type { Quantizers } from "./operation.ts";
+import type { NodeOf, Quantizers } from "./operation.ts";
 
-/** Products by fewer weights take longer with the conversions. */
+/** Products by fewer weights take longer with the conversions, and hardly make the file larger. */
 const FEWEST_WEIGHTS = 4096;
 
 function worthwhile(chain: Chain | undefined): chain is Chain {
@@ -23,26 +23,30 @@ function rows(emitter: Emitter, chain: Chain): void {
   writeRows(emitter, chain, (output) => emitter.put("DynamicQuantizeMatMul", inputs, [output], {}, CONTRIBUTED));
 }
 
+/**
+ * ONNX Runtime convolves integers whose range is found as it runs several times slower than floats: here only the file's
+ * weights are integers, which it makes floats of once, when it opens the model.
+ */
 function convolution(emitter: Emitter, chain: Chain): void {
   const { product, input, bias, output, nodes } = chain;
   if (product.operation === "matMul") return;
-  const part = (name: string) => emitter.unique(`${product.name}_${name}`);
   const { name, scales } = storeKernel(emitter, chain);
-  const shape = [channelsOf(chain), ...product.attributes.strides.map(() => 1)];
-  const perChannel = (what: string, data: Float32Array) =>
-    emitter.store(`${product.name}_${what}`, { dtype: "float32", shape, data });
-  const [integers, scale, zero] = [part("integers"), part("scale"), part("zero")];
-  emitter.put("DynamicQuantizeLinear", [emitter.read(input, "first")], [integers, scale, zero]);
-  const sums = emitter.node("ConvInteger", [integers, name, zero], part("sums"), convolutionAttributes(product));
-  const numbers = emitter.node("Cast", [sums], part("numbers"), { to: { int: 1 } });
-  const factor = emitter.node("Mul", [scale, perChannel("scales", scales)], part("factor"));
+  const shape = [channelsOf(chain), ...chain.kernel.shape.slice(1).map(() => 1)];
+  const scale = emitter.store(`${product.name}_scales`, { dtype: "float32", shape, data: scales });
+  // DequantizeLinear would be computed in each call.
+  const numbers = emitter.node("Cast", [name], `${product.name}_numbers`, { to: { int: 1 } });
+  const kernel = emitter.node("Mul", [numbers, scale], `${product.name}_scaled`);
+  const inputs = [emitter.read(input, "first"), kernel];
+  if (bias !== undefined) inputs.push(storeVector(emitter, `${product.name}_bias`, bias));
+  emitter.put("Conv", inputs, [emitter.write(output, "first")], convolutionAttributes(product));
   emitter.finish(nodes);
-  if (bias === undefined) {
-    emitter.put("Mul", [numbers, factor], [emitter.write(output, "first")]);
-    return;
-  }
-  const scaled = emitter.node("Mul", [numbers, factor], part("scaled"));
-  emitter.put("Add", [scaled, perChannel("bias", bias)], [emitter.write(output, "first")]);
+}
+
+function stored(emitter: Emitter, node: NodeOf<"convolution"> | NodeOf<"depthwiseConvolution">): boolean {
+  const chain = chainOf(emitter, node, false);
+  if (!worthwhile(chain)) return false;
+  convolution(emitter, chain);
+  return true;
 }
 
 export const dynamic: Quantizers = {
@@ -52,11 +56,7 @@ export const dynamic: Quantizers = {
     rows(emitter, chain);
     return true;
   },
-  convolution: (emitter, node) => {
-    const chain = chainOf(emitter, node, false);
-    if (!worthwhile(chain)) return false;
-    convolution(emitter, chain);
-    return true;
-  },
+  convolution: stored,
+  depthwiseConvolution: stored,
   gather: gatherIntegers,
 };

@@ -26,6 +26,7 @@ const DATATYPES: Readonly<Record<number, Datatype>> = {
 /** Bits of one value, by onnx.TensorProto.DataType. */
 const BITS = [0, 32, 8, 8, 16, 16, 32, 64, 0, 8, 16, 64, 32, 64, 64, 128, 16, 8, 8, 8, 8, 4, 4, 4];
 const STRING_TYPE = 8;
+const INT8_TYPE = 3;
 
 /** Domains whose operations ONNX Runtime has itself. */
 const DOMAINS = new Set(["", "ai.onnx", "ai.onnx.ml", "com.microsoft"]);
@@ -50,7 +51,7 @@ export interface OnnxFile {
   /** Without a shape where the file tells none. */
   readonly outputs: readonly (Omit<Tensor, "shape"> & { readonly shape?: readonly number[] })[];
   readonly external: readonly ExternalData[];
-  /** Does it compute with integers of 8 bits? */
+  /** Does it hold weights of 8 bits, or compute with such integers? */
   readonly quantized: boolean;
 }
 
@@ -193,6 +194,7 @@ class Reader {
       else if (field.number === 13) entries.push(this.#entry(bytesOf(field)));
       else if (field.number === 14) elsewhere = field.integer === 1n;
     }
+    this.#quantized ||= type === INT8_TYPE;
     const expected = this.#bytesOf(name, type, dims);
     if (elsewhere || entries.length > 0) this.#external.push(this.#part(name, new Map(entries), expected));
     else if (raw >= 0 && raw !== expected) {
