@@ -5,19 +5,43 @@ import { withRules } from "./schema.ts";
 
 const Column = z.string().min(1).max(256);
 
-export const DataFormat = z.enum(["Csv", "Idx"]).meta({
-  description: "Csv: a header line and one example a line. Idx: files in the format of MNIST",
+export const DataFormat = z.enum(["Csv", "Jsonl", "Idx", "Npy", "Npz", "TfRecord", "ImageFolder"]).meta({
+  description:
+    "Csv: a header line and one example a line. Jsonl: a JSON object a line. Idx: files in the format of MNIST. Npy: arrays of NumPy. Npz: an archive of such. TfRecord: tf.train.Example messages. ImageFolder: a folder of PNG or JPEG files for each class",
 });
 
 const sourceShape = {
   format: DataFormat,
-  uri: Uri.optional().meta({ description: "Csv: the file" }),
-  label: Column.optional().meta({ description: "Csv: name of the column with the label" }),
-  columns: z.array(Column).min(1).max(4096).optional().meta({
-    description: "Csv: names of the feature columns, in order; default: all but the label",
+  uri: Uri.optional().meta({ description: "Csv, Jsonl, Npz, TfRecord: the file. ImageFolder: the folder" }),
+  label: Column.optional().meta({
+    description:
+      "Csv, Jsonl, TfRecord: name of the column with the label. Npz: name of the array; default y_train or y",
   }),
-  features: Uri.optional().meta({ description: "Idx: the file with the examples" }),
-  labels: Uri.optional().meta({ description: "Idx: the file with the labels" }),
+  columns: z.array(Column).min(1).max(4096).optional().meta({
+    description:
+      "Csv, Jsonl, TfRecord: names of the feature columns, in order; default: all but label and weight. Npz: the name of the array of features; default x_train or x",
+  }),
+  weight: Column.optional().meta({
+    description:
+      "Csv, Jsonl, TfRecord: name of the column with the weight of each example in the loss. Npz: name of the array",
+  }),
+  features: Uri.optional().meta({ description: "Idx, Npy: the file with the examples" }),
+  labels: Uri.optional().meta({ description: "Idx, Npy: the file with the labels" }),
+  weights: Uri.optional().meta({ description: "Idx, Npy: the file with the weight of each example in the loss" }),
+  image: z
+    .strictObject({
+      width: z.int().min(1).max(4096).meta({ description: "Width that images are resized to" }),
+      height: z.int().min(1).max(4096).meta({ description: "Height that images are resized to" }),
+      channels: z
+        .union([z.literal(1), z.literal(3)])
+        .default(3)
+        .meta({
+          type: "integer",
+          description: "1: grey, 3: red, green and blue",
+        }),
+    })
+    .optional()
+    .meta({ description: "ImageFolder: the size of all images" }),
   ...accessShape,
 };
 
@@ -28,11 +52,16 @@ type Field = Exclude<keyof typeof sourceShape, "format" | keyof typeof accessSha
 
 /** What each format needs and may have besides; all other fields are refused. */
 const FIELDS: Record<z.output<typeof DataFormat>, { needs: Field[]; may: Field[] }> = {
-  Csv: { needs: ["uri", "label"], may: ["columns"] },
-  Idx: { needs: ["features", "labels"], may: [] },
+  Csv: { needs: ["uri", "label"], may: ["columns", "weight"] },
+  Jsonl: { needs: ["uri", "label"], may: ["columns", "weight"] },
+  TfRecord: { needs: ["uri", "label"], may: ["columns", "weight"] },
+  Idx: { needs: ["features", "labels"], may: ["weights"] },
+  Npy: { needs: ["features", "labels"], may: ["weights"] },
+  Npz: { needs: ["uri"], may: ["label", "columns", "weight"] },
+  ImageFolder: { needs: ["uri", "image"], may: [] },
 };
 
-const ALL: Field[] = ["uri", "label", "columns", "features", "labels"];
+const ALL: Field[] = ["uri", "label", "columns", "weight", "features", "labels", "weights", "image"];
 
 const list = (fields: readonly string[]) => fields.join(", ").replace(/, ([^,]+)$/, " and $1");
 
@@ -48,7 +77,7 @@ const formatRules = Object.entries(FIELDS).map(([format, { needs, may }]) => {
   };
 });
 
-const sourceRules = [...formatRules, ...accessRules(["uri", "features", "labels"])];
+const sourceRules = [...formatRules, ...accessRules(["uri", "features", "labels", "weights"])];
 
 export const DataSource = withRules(Source.meta({ description: "Labelled examples" }), sourceRules);
 

@@ -66,9 +66,10 @@ interface Located extends Access {
   uri?: string | undefined;
   features?: string | undefined;
   labels?: string | undefined;
+  weights?: string | undefined;
 }
 
-const FIELDS = ["uri", "features", "labels"] as const;
+const FIELDS = ["uri", "features", "labels", "weights"] as const;
 
 type Field = (typeof FIELDS)[number];
 

@@ -6,10 +6,11 @@ interface Source extends Access {
   uri?: string | undefined;
   features?: string | undefined;
   labels?: string | undefined;
+  weights?: string | undefined;
 }
 
-function urisOf({ uri, features, labels }: Source): string[] {
-  return [uri, features, labels].filter((each) => each !== undefined);
+function urisOf({ uri, features, labels, weights }: Source): string[] {
+  return [uri, features, labels, weights].filter((each) => each !== undefined);
 }
 
 /** What a run reads. */

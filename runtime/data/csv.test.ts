@@ -1,12 +1,19 @@
 import { parseCsv } from "./csv.ts";
+import type { Dataset } from "./dataset.ts";
+import { ExampleWriter } from "./example-writer.ts";
 
 async function* bytes(text: string, size = 7): AsyncGenerator<Uint8Array> {
   const all = Buffer.from(text);
   for (let start = 0; start < all.length; start += size) yield all.subarray(start, start + size);
 }
 
-const parse = (text: string, columns?: string[]) =>
-  parseCsv(bytes(text), { source: "pvc://models/a.csv", label: "label", columns });
+const parse = (text: string, columns?: string[], weight?: string) =>
+  parseCsv(
+    bytes(text),
+    { source: "pvc://models/a.csv", label: "label", columns, weight },
+    new ExampleWriter(Infinity),
+    // In memory, as there is no limit.
+  ) as Promise<Dataset>;
 
 it("reads features and labels, whatever the order of columns, line ends and byte order mark", async () => {
   const dataset = await parse("\uFEFFa,label,b\r\n1,0,2.5\r\n-3e1,1, 4 \r\n");
@@ -18,6 +25,17 @@ it("reads features and labels, whatever the order of columns, line ends and byte
 it("takes the columns that are named, in that order", async () => {
   const dataset = await parse("a,b,c,label\n1,2,3,0\n", ["c", "a"]);
   expect(Array.from(dataset.features)).toEqual([3, 1]);
+});
+
+it("takes a column for what examples count for, and none that is negative", async () => {
+  const dataset = await parse("a,label,w\n1,0,0.5\n2,1,2\n", undefined, "w");
+  expect(dataset.exampleShape).toEqual([1]);
+  expect(Array.from(dataset.weights ?? [])).toEqual([0.5, 2]);
+  await expect(parse("a,label,w\n1,0,-1\n", undefined, "w")).rejects.toThrow(/line 2: the weight is negative/);
+});
+
+it("refuses a specification that names a column twice", async () => {
+  await expect(parse("a,label\n1,0\n", ["a", "label"])).rejects.toMatchObject({ reason: "InvalidSpec", exitCode: 64 });
 });
 
 it("reads quoted fields, also with line breaks, commas and quotes in them, and skips empty lines", async () => {
@@ -49,5 +67,5 @@ it("rejects text that is not UTF-8", async () => {
   const latin = (async function* () {
     yield Buffer.from([0x61, 0xe9, 0x0a]);
   })();
-  await expect(parseCsv(latin, { source: "a.csv", label: "label" })).rejects.toThrow(/not UTF-8/);
+  await expect(parseCsv(latin, { source: "a.csv", label: "label" }, new ExampleWriter())).rejects.toThrow(/not UTF-8/);
 });

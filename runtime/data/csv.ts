@@ -1,15 +1,9 @@
 /** CSV with a header line (RFC 4180), read as numbers. Messages name file, line and column, never a value. */
-import { Failure } from "../failure.ts";
-import type { Dataset } from "./dataset.ts";
-
-export interface CsvOptions {
-  /** Where it came from, for messages. */
-  source: string;
-  /** Name of the column with the label. */
-  label: string;
-  /** Names of the feature columns, in order; default: all but the label. */
-  columns?: readonly string[] | undefined;
-}
+import type { Examples } from "./dataset.ts";
+import type { ExampleWriter } from "./example-writer.ts";
+import { RECORD_LIMIT, linesOf } from "./lines.ts";
+import { type ColumnOptions, checkColumns, checkWeight } from "./records.ts";
+import { rejected } from "./rejected.ts";
 
 interface CsvRecord {
   fields: string[];
@@ -17,12 +11,7 @@ interface CsvRecord {
   line: number;
 }
 
-const RECORD_LIMIT = 16 * 1024 * 1024;
 const NUMBER = /^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$/;
-
-function rejected(source: string, line: number, message: string): Failure {
-  return new Failure("DataRejected", `${source} line ${line}: ${message}`);
-}
 
 /** Is a quoted field open at the end of `text`? */
 function quoteOpen(text: string): boolean {
@@ -44,31 +33,6 @@ function splitRecord(text: string): string[] | undefined {
   }
 }
 
-/** Lines without their ends. Throws Failure DataRejected for text that is not UTF-8 and for endless lines. */
-async function* linesOf(chunks: AsyncIterable<Uint8Array>, source: string): AsyncGenerator<string> {
-  const decoder = new TextDecoder("utf-8", { fatal: true });
-  let rest = "";
-  let line = 1;
-  const decode = (chunk?: Uint8Array): string => {
-    try {
-      return chunk === undefined ? decoder.decode() : decoder.decode(chunk, { stream: true });
-    } catch {
-      throw rejected(source, line, "the text is not UTF-8; save the file as UTF-8");
-    }
-  };
-  for await (const chunk of chunks) {
-    const parts = (rest + decode(chunk)).split("\n");
-    rest = parts.pop() ?? "";
-    if (rest.length > RECORD_LIMIT) throw rejected(source, line, "the line is too long; is this a CSV file?");
-    for (const part of parts) {
-      yield part.endsWith("\r") ? part.slice(0, -1) : part;
-      line += 1;
-    }
-  }
-  rest += decode();
-  if (rest !== "") yield rest;
-}
-
 async function* recordsOf(chunks: AsyncIterable<Uint8Array>, source: string): AsyncGenerator<CsvRecord> {
   let line = 0;
   let begun = 0;
@@ -77,61 +41,43 @@ async function* recordsOf(chunks: AsyncIterable<Uint8Array>, source: string): As
     line += 1;
     if (text === "") begun = line;
     text = text === "" ? next : `${text}\n${next}`;
-    if (text.length > RECORD_LIMIT) throw rejected(source, begun, "a quoted field does not end; close its quotes");
+    if (text.length > RECORD_LIMIT)
+      throw rejected(source, `line ${begun}`, "a quoted field does not end; close its quotes");
     if (text === "" || quoteOpen(text)) continue;
     const fields = splitRecord(text);
     if (fields === undefined)
-      throw rejected(source, begun, "quotes are misplaced; quote whole fields, and double quotes in them");
+      throw rejected(source, `line ${begun}`, "quotes are misplaced; quote whole fields, and double quotes in them");
     yield { fields, line: begun };
     text = "";
   }
-  if (text !== "") throw rejected(source, begun, "a quoted field does not end; close its quotes");
+  if (text !== "") throw rejected(source, `line ${begun}`, "a quoted field does not end; close its quotes");
 }
 
 interface Columns {
   width: number;
   label: number;
+  weight: number | undefined;
   features: number[];
 }
 
-function columnsOf({ fields, line }: CsvRecord, { source, label, columns }: CsvOptions): Columns {
+function columnsOf({ fields, line }: CsvRecord, { source, label, weight, columns }: ColumnOptions): Columns {
   const names = fields.map((field) => field.trim());
   const indexOf = (name: string, field: string) => {
     const index = names.indexOf(name);
     if (index === -1)
-      throw rejected(source, line, `there is no column "${name}", which ${field} names; correct either`);
-    if (names.includes(name, index + 1)) throw rejected(source, line, `there are two columns "${name}"; rename one`);
+      throw rejected(source, `line ${line}`, `there is no column "${name}", which ${field} names; correct either`);
+    if (names.includes(name, index + 1))
+      throw rejected(source, `line ${line}`, `there are two columns "${name}"; rename one`);
     return index;
   };
   const labelIndex = indexOf(label, "label");
+  const weightIndex = weight === undefined ? undefined : indexOf(weight, "weight");
   const features =
     columns?.map((name) => indexOf(name, "columns")) ??
-    names.map((_, index) => index).filter((index) => index !== labelIndex);
-  if (features.includes(labelIndex)) {
-    throw new Failure("InvalidSpec", `${source}: columns names the label "${label}"; remove it there`);
-  }
-  if (features.length === 0) throw rejected(source, line, "there is no column besides the label; add features");
-  return { width: names.length, label: labelIndex, features };
-}
-
-/** Numbers whose count is not known beforehand. */
-class NumberList {
-  #values = new Float32Array(1024);
-  #length = 0;
-
-  push(value: number): void {
-    if (this.#length === this.#values.length) {
-      const larger = new Float32Array(this.#values.length * 2);
-      larger.set(this.#values);
-      this.#values = larger;
-    }
-    this.#values[this.#length] = value;
-    this.#length += 1;
-  }
-
-  finish(): Float32Array {
-    return this.#values.slice(0, this.#length);
-  }
+    names.map((_, index) => index).filter((index) => index !== labelIndex && index !== weightIndex);
+  if (features.length === 0)
+    throw rejected(source, `line ${line}`, "there is no column besides the label; add features");
+  return { width: names.length, label: labelIndex, weight: weightIndex, features };
 }
 
 function numberAt(record: CsvRecord, index: number, source: string): number {
@@ -139,42 +85,39 @@ function numberAt(record: CsvRecord, index: number, source: string): number {
   const value = NUMBER.test(text) ? Math.fround(Number(text)) : NaN;
   if (Number.isFinite(value)) return value;
   const what = text.trim() === "" ? "is empty" : "is no number that float32 can hold";
-  throw rejected(source, record.line, `column ${index + 1} ${what}; correct or remove the line`);
+  throw rejected(source, `line ${record.line}`, `column ${index + 1} ${what}; correct or remove the line`);
 }
 
-/** Parses the bytes of a CSV file. Throws Failure DataRejected. */
-export async function parseCsv(chunks: AsyncIterable<Uint8Array>, options: CsvOptions): Promise<Dataset> {
+/** Parses the bytes of a CSV file. Throws Failure: DataRejected, InvalidSpec. */
+export async function parseCsv(
+  chunks: AsyncIterable<Uint8Array>,
+  options: ColumnOptions,
+  writer: ExampleWriter,
+): Promise<Examples> {
   const { source } = options;
-  const features = new NumberList();
-  const labels = new NumberList();
+  checkColumns(options);
   let columns: Columns | undefined;
-  let count = 0;
+  let row = new Float32Array();
   for await (const record of recordsOf(chunks, source)) {
     if (columns === undefined) {
-      const [first = "", ...others] = record.fields;
-      columns = columnsOf({ ...record, fields: [first.replace(/^\uFEFF/, ""), ...others] }, options);
+      columns = columnsOf(record, options);
+      row = new Float32Array(columns.features.length);
       continue;
     }
-    if (record.fields.length !== columns.width) {
+    const { features, label, weight, width } = columns;
+    if (record.fields.length !== width) {
       const found = record.fields.length;
-      throw rejected(
-        source,
-        record.line,
-        `there are ${found} fields where the header has ${columns.width}; correct the line`,
-      );
+      const message = `there are ${found} fields where the header has ${width}; correct the line`;
+      throw rejected(source, `line ${record.line}`, message);
     }
-    for (const index of columns.features) features.push(numberAt(record, index, source));
-    labels.push(numberAt(record, columns.label, source));
-    count += 1;
+    features.forEach((index, position) => (row[position] = numberAt(record, index, source)));
+    writer.features(row);
+    writer.labels([numberAt(record, label, source)]);
+    if (weight !== undefined)
+      writer.weights([checkWeight(numberAt(record, weight, source), source, `line ${record.line}`)]);
   }
-  if (columns === undefined || count === 0) {
-    throw new Failure("DataRejected", `${source} has no examples; it needs a header line and one example a line`);
+  if (columns === undefined) {
+    throw rejected(source, "", "has no examples; it needs a header line and one example a line");
   }
-  return {
-    features: features.finish(),
-    labels: labels.finish(),
-    exampleShape: [columns.features.length],
-    count,
-    source,
-  };
+  return writer.finish({ source, exampleShape: [columns.features.length] });
 }

@@ -15,6 +15,8 @@ export interface Examples {
   /** What each example counts for in the loss; default: 1. */
   weights?: Float32Array;
   count: number;
+  /** Names of the classes whose numbers are the labels. */
+  classes?: string[];
   /** Where it came from, for messages. */
   source: string;
 }

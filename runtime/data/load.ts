@@ -1,56 +1,157 @@
 /** Reads the examples that a manifest declares. */
 import { createReadStream } from "node:fs";
-import { readFile, stat } from "node:fs/promises";
+import { open, stat } from "node:fs/promises";
+import { join } from "node:path";
 import type { DataSource } from "../../crds/dataset.ts";
-import type { Access } from "../../crds/location.ts";
 import { Failure } from "../failure.ts";
-import { type FileRecord, sha256OfFile } from "../store/files.ts";
+import { type FileRecord, listFiles, sha256OfFile } from "../store/files.ts";
 import { resolveInput } from "../store/uri.ts";
+import { type ArrayFile, readArrays } from "./array-file.ts";
+import { type ByteSource, ofFile } from "./byte-source.ts";
 import { parseCsv } from "./csv.ts";
-import type { Dataset } from "./dataset.ts";
-import { datasetOfIdx, parseIdx } from "./idx.ts";
+import type { Dataset, Examples } from "./dataset.ts";
+import { ExampleWriter, isInMemory } from "./example-writer.ts";
+import { openIdx } from "./idx.ts";
+import { readImageFolder } from "./image-folder.ts";
+import { parseJsonl } from "./jsonl.ts";
+import { openNpy } from "./npy.ts";
+import { readNpz } from "./npz.ts";
+import type { ColumnOptions } from "./records.ts";
+import { parseTfRecord } from "./tf-record.ts";
 
-export interface Loaded {
-  dataset: Dataset;
+export interface Loaded<E extends Examples = Examples> {
+  dataset: E;
   /** The files that were read, by URI. */
   files: FileRecord[];
 }
 
-async function record(uri: string, local: string): Promise<FileRecord> {
+interface Place {
+  uri: string;
+  local: string;
+}
+
+interface Request {
+  source: DataSource;
+  volumes: string;
+  /** Where the source is declared, such as `spec.dataset.train`. */
+  field: string;
+  writer: ExampleWriter;
+}
+
+type Format = DataSource["format"];
+
+async function recordOf({ uri, local }: Place): Promise<FileRecord> {
   return { path: uri, bytes: (await stat(local)).size, sha256: await sha256OfFile(local) };
 }
 
-async function localFile(
-  uri: string | undefined,
-  access: Access,
-  volumes: string,
-  field: string,
-): Promise<{ uri: string; local: string }> {
-  if (uri === undefined) throw new Failure("InvalidSpec", `${field} is missing; set it`);
-  const local = await resolveInput(uri, volumes, access);
-  if (!(await stat(local)).isFile()) throw new Failure("InputMissing", `${uri} (${field}) is no file; correct the URI`);
+function missing(field: string): Failure {
+  return new Failure("InvalidSpec", `${field} is missing; set it`);
+}
+
+/** The file or folder that a field of the source names. */
+async function placeOf(
+  { source, volumes, field }: Request,
+  name: "uri" | "features" | "labels" | "weights",
+  kind: "file" | "folder" = "file",
+): Promise<Place> {
+  const uri = source[name];
+  if (uri === undefined) throw missing(`${field}.${name}`);
+  const local = await resolveInput(uri, volumes, source);
+  const is = (await stat(local)).isDirectory() ? "folder" : "file";
+  if (is !== kind)
+    throw new Failure("InputMissing", `${uri} (${field}.${name}) is a ${is}, no ${kind}; correct the URI`);
   return { uri, local };
 }
 
-/** `field`: where the source is declared, such as `spec.dataset.train`. Throws Failure: InputMissing, DataRejected. */
-export async function loadDataset(source: DataSource, volumes: string, field: string): Promise<Loaded> {
-  if (source.format === "Idx") {
-    const features = await localFile(source.features, source, volumes, `${field}.features`);
-    const labels = await localFile(source.labels, source, volumes, `${field}.labels`);
-    const dataset = datasetOfIdx(
-      parseIdx(await readFile(features.local), features.uri),
-      parseIdx(await readFile(labels.local), labels.uri),
-      { features: features.uri, labels: labels.uri },
-    );
-    return { dataset, files: [await record(features.uri, features.local), await record(labels.uri, labels.local)] };
+function columnsOf({ source: { label, columns, weight }, field }: Request, { uri }: Place): ColumnOptions {
+  if (label === undefined) throw missing(`${field}.label`);
+  return { source: uri, label, columns, weight };
+}
+
+const streamOf = ({ local }: Place) => createReadStream(local, { highWaterMark: 1 << 18 });
+
+/** What `read` makes of the files, which are open for so long. */
+async function withFiles<T>(places: readonly Place[], read: (bytes: ByteSource[]) => Promise<T>): Promise<T> {
+  const handles = await Promise.all(places.map(({ local }) => open(local)));
+  try {
+    return await read(await Promise.all(handles.map(ofFile)));
+  } finally {
+    await Promise.all(handles.map((handle) => handle.close()));
   }
-  const { uri, local } = await localFile(source.uri, source, volumes, `${field}.uri`);
-  if (source.label === undefined)
-    throw new Failure("InvalidSpec", `${field}.label is missing; name the column with the label`);
-  const dataset = await parseCsv(createReadStream(local, { highWaterMark: 1 << 18 }), {
-    source: uri,
-    label: source.label,
-    columns: source.columns,
+}
+
+type OpenArray = (bytes: ByteSource, source: string) => Promise<ArrayFile>;
+
+/** Examples, labels and weights in a file each. */
+async function fromArrays(request: Request, openArray: OpenArray): Promise<Loaded> {
+  const names = [
+    "features",
+    "labels",
+    ...(request.source.weights === undefined ? [] : (["weights"] as const)),
+  ] as const;
+  const places = await Promise.all(names.map((name) => placeOf(request, name)));
+  const dataset = await withFiles(places, async (bytes) => {
+    const arrays = await Promise.all(bytes.map((each, index) => openArray(each, places[index]?.uri ?? "")));
+    const [features, labels, weights] = arrays;
+    if (features === undefined || labels === undefined) throw missing(request.field);
+    return readArrays({ features, labels, weights }, request.writer);
   });
-  return { dataset, files: [await record(uri, local)] };
+  return { dataset, files: await Promise.all(places.map(recordOf)) };
+}
+
+/** One file that holds all. */
+async function fromFile(request: Request, read: (place: Place) => Promise<Examples>): Promise<Loaded> {
+  const place = await placeOf(request, "uri");
+  return { dataset: await read(place), files: [await recordOf(place)] };
+}
+
+async function fromImages(request: Request): Promise<Loaded> {
+  const { uri, local } = await placeOf(request, "uri", "folder");
+  const { image } = request.source;
+  if (image === undefined) throw missing(`${request.field}.image`);
+  const dataset = await readImageFolder(local, { image, source: uri }, request.writer);
+  const paths = await listFiles(local);
+  const files: FileRecord[] = [];
+  for (const path of paths) files.push(await recordOf({ uri: `${uri}/${path}`, local: join(local, path) }));
+  return { dataset, files };
+}
+
+const READERS: Record<Format, (request: Request) => Promise<Loaded>> = {
+  Csv: (request) => fromFile(request, (place) => parseCsv(streamOf(place), columnsOf(request, place), request.writer)),
+  Jsonl: (request) =>
+    fromFile(request, (place) => parseJsonl(streamOf(place), columnsOf(request, place), request.writer)),
+  TfRecord: (request) =>
+    fromFile(request, (place) =>
+      withFiles([place], async ([bytes]) => {
+        if (bytes === undefined) throw missing(`${request.field}.uri`);
+        return parseTfRecord(bytes, columnsOf(request, place), request.writer);
+      }),
+    ),
+  Idx: (request) => fromArrays(request, openIdx),
+  Npy: (request) => fromArrays(request, openNpy),
+  Npz: (request) =>
+    fromFile(request, ({ uri, local }) => {
+      const { columns, label, weight } = request.source;
+      const features = columns ?? ["x_train", "x"];
+      const labels = label === undefined ? ["y_train", "y"] : [label];
+      return readNpz(local, { source: uri, features, labels, weight }, request.writer);
+    }),
+  ImageFolder: fromImages,
+};
+
+/** `field`: where the source is declared, such as `spec.dataset.train`. Throws Failure: InputMissing, DataRejected. */
+export async function loadExamples(source: DataSource, volumes: string, field: string): Promise<Loaded> {
+  return READERS[source.format]({ source, volumes, field, writer: new ExampleWriter() });
+}
+
+/** As loadExamples, with all examples in memory. */
+export async function loadDataset(source: DataSource, volumes: string, field: string): Promise<Loaded<Dataset>> {
+  const { dataset, files } = await READERS[source.format]({
+    source,
+    volumes,
+    field,
+    writer: new ExampleWriter(Infinity),
+  });
+  if (!isInMemory(dataset)) throw new RangeError("examples without a limit are in memory");
+  return { dataset, files };
 }

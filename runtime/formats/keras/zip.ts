@@ -2,6 +2,7 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { promisify } from "node:util";
 import { crc32, inflateRaw } from "node:zlib";
+import type { Failure } from "../../failure.ts";
 import { unsupported } from "../unsupported.ts";
 
 const inflate = promisify(inflateRaw);
@@ -18,7 +19,7 @@ interface Entry {
 
 export interface Zip {
   has(name: string): boolean;
-  /** Unpacked bytes of the file `name`. Throws Failure ModelUnsupported when it is missing, damaged or too large. */
+  /** Unpacked bytes of the file `name`. Throws a Failure when it is missing, damaged or too large. */
   read(name: string, limit: number): Promise<Uint8Array>;
   close(): Promise<void>;
 }
@@ -35,7 +36,7 @@ const IN_ZIP64 = 0xffffffff;
 /** Keras writes three files, and one for each vocabulary. */
 const ENTRIES_LIMIT = 1024;
 const DIRECTORY_LIMIT = 1024 * 1024;
-/** Weights hardly shrink: what grows more than this was made to. */
+/** Weights hardly shrink: what grows more than this was made to, unless the caller knows better. */
 const RATIO_LIMIT = 100;
 const STORED = 0;
 const DEFLATED = 8;
@@ -99,13 +100,12 @@ async function readEntries(file: FileHandle): Promise<Map<string, Entry>> {
   return entries;
 }
 
-async function unpack(file: FileHandle, entry: Entry, limit: number): Promise<Uint8Array> {
+async function unpack(file: FileHandle, entry: Entry, limit: number, ratio: number): Promise<Uint8Array> {
   const { bytes, packedBytes, method } = entry;
   if (bytes > limit) throw new RangeError(`has ${bytes} bytes; at most ${limit} are read`);
   if (method !== STORED && method !== DEFLATED)
     throw new RangeError(`is packed with method ${method}; use deflate or none`);
-  if (bytes > packedBytes * RATIO_LIMIT + 1024)
-    throw new RangeError(`grows more than ${RATIO_LIMIT} times when unpacked`);
+  if (bytes > packedBytes * ratio + 1024) throw new RangeError(`grows more than ${ratio} times when unpacked`);
   const header = await readAt(file, entry.offset, LOCAL_BYTES);
   if (header.readUInt32LE(0) !== LOCAL) throw new RangeError("is not where the list of files says");
   const start = entry.offset + LOCAL_BYTES + header.readUInt16LE(26) + header.readUInt16LE(28);
@@ -117,26 +117,38 @@ async function unpack(file: FileHandle, entry: Entry, limit: number): Promise<Ui
   return data;
 }
 
-const refuse =
-  (name: string) =>
-  (error: unknown): never => {
-    const why = error instanceof Error ? error.message : String(error);
-    throw unsupported(name, `${why}; save the model again`, error);
-  };
+export interface ZipOptions {
+  /** How many times larger than packed a file may be. */
+  ratio?: number;
+  /** The Failure for what cannot be read; default: ModelUnsupported. */
+  refuse?: (name: string, why: string, cause: unknown) => Failure;
+}
 
-/** Opens the archive `path`. Throws Failure ModelUnsupported for what is no archive, or one with unreasonably many files. */
-export async function openZip(path: string, shownAs: string): Promise<Zip> {
+const unsupportedModel = (name: string, why: string, cause: unknown) =>
+  unsupported(name, `${why}; save the model again`, cause);
+
+/** Opens the archive `path`. Throws a Failure for what is no archive, or one with unreasonably many files. */
+export async function openZip(
+  path: string,
+  shownAs: string,
+  { ratio = RATIO_LIMIT, refuse = unsupportedModel }: ZipOptions = {},
+): Promise<Zip> {
+  const refused =
+    (name: string) =>
+    (error: unknown): never => {
+      throw refuse(name, error instanceof Error ? error.message : String(error), error);
+    };
   const file = await open(path);
   const entries = await readEntries(file).catch(async (error: unknown) => {
     await file.close();
-    return refuse(shownAs)(error);
+    return refused(shownAs)(error);
   });
   return {
     has: (name) => entries.has(name),
     read: (name, limit) => {
       const entry = entries.get(name);
       if (entry === undefined) throw unsupported(shownAs, `has no ${name}; save the whole model with model.save`);
-      return unpack(file, entry, limit).catch(refuse(`${shownAs}/${name}`));
+      return unpack(file, entry, limit, ratio).catch(refused(`${shownAs}/${name}`));
     },
     close: () => file.close(),
   };
