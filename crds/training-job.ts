@@ -179,11 +179,14 @@ const TOGETHER = {
 };
 
 const Spec = withRule(withRule(Checked, TOGETHER), {
-  rule: "self.loss != 'categoricalCrossentropy' || (has(self.preprocessing) && self.preprocessing.exists(step, has(step.oneHot)))",
+  rule: "self.loss != 'categoricalCrossentropy' || !(self.dataset.train.format in ['Csv', 'ImageFolder']) || (has(self.preprocessing) && self.preprocessing.exists(step, has(step.oneHot)))",
   message:
     "loss categoricalCrossentropy needs one-hot labels: add {oneHot: {classes: …}} to preprocessing, or use sparseCategoricalCrossentropy",
   fieldPath: ".loss",
-  holds: (spec) => spec.loss !== "categoricalCrossentropy" || spec.preprocessing.some((step) => "oneHot" in step),
+  holds: ({ loss, dataset, preprocessing }) =>
+    loss !== "categoricalCrossentropy" ||
+    !["Csv", "ImageFolder"].includes(dataset.train.format) ||
+    preprocessing.some((step) => "oneHot" in step),
 });
 
 /** States of a job, in the order in which they pass. */

@@ -1,4 +1,6 @@
 /** A training from its specification to its artefact. */
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import type { Energy, Privacy } from "../../crds/accounts.ts";
 import type { TrainingProgress } from "../../crds/contract/progress.ts";
 import type { TrainingRun } from "../../crds/contract/run.ts";
@@ -111,6 +113,11 @@ async function forgetCheckpoints(folder: string): Promise<void> {
   });
 }
 
+/** Names of the classes, a line each, as a ModelDeployment's processing reads them. */
+async function writeClasses(folder: string, classes: readonly string[]): Promise<void> {
+  await writeFile(join(folder, "labels.txt"), classes.map((name) => `${name}\n`).join(""));
+}
+
 interface Means {
   report: Report;
   interruption: Interruption;
@@ -166,6 +173,7 @@ async function trainAndWrite(
       folder,
       async (staging) => {
         await saveLayersModel(tf, model, staging);
+        if (datasets.train.classes !== undefined) await writeClasses(staging, datasets.train.classes);
         return describe(run, backend, trained);
       },
       { shownAs: uri, fence },

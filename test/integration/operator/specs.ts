@@ -3,13 +3,26 @@ import { digest } from "./objects.ts";
 
 type Spec = Record<string, unknown>;
 
-const csv = (name: string) => ({ format: "Csv", uri: `pvc://data/${name}.csv`, label: "digit", columns: ["a", "b"] });
+const csv = (name: string) => ({
+  format: "Csv",
+  uri: `pvc://data/${name}.csv`,
+  label: "digit",
+  columns: ["a", "b"],
+  weight: "share",
+});
 const idx = (name: string) => ({
   format: "Idx",
   features: `pvc://data/${name}-images.idx`,
   labels: `pvc://data/${name}-labels.idx`,
+  weights: `pvc://data/${name}-weights.idx`,
 });
 
+const images = (name: string) => ({
+  format: "ImageFolder",
+  uri: `pvc://data/${name}`,
+  image: { width: 8, height: 8, channels: 1 },
+});
+const inColour = (name: string) => ({ ...images(name), image: { width: 8, height: 8, channels: 3 } });
 const REMOTE = {
   credentials: { secretName: "store" },
   endpoint: "https://store.example",
@@ -267,6 +280,7 @@ export const SPECS: Record<string, Spec[]> = {
       ...TRAINING,
       privacy: { differentialPrivacy: { noiseMultiplier: 1.1, l2NormClip: 2, delta: 0.001, maxEpsilon: 8 } },
     },
+    { ...TRAINING, dataset: { train: images("train"), validation: images("check"), test: images("test") } },
     { ...TRAINING, dataset: { train: remote("train"), validation: remote("check"), test: remote("test") } },
     ...UPDATES.map(withUpdate),
   ],
@@ -288,6 +302,7 @@ export const SPECS: Record<string, Spec[]> = {
       model: REMOTE_MODEL,
       dataset: { train: remote("train"), calibration: remote("check"), test: remote("test") },
     },
+    { ...OPTIMIZATION, dataset: { train: images("train"), calibration: images("check"), test: images("test") } },
   ],
   modeldeployments: [
     DEPLOYMENT,
@@ -326,6 +341,10 @@ export const CHANGES: Record<string, (spec: Spec) => void> = {
     setQuantize(spec, { activations: "Static", calibration: { method: "Entropy" } }),
   "methods[].quantize.calibration.percentile": (spec) =>
     setQuantize(spec, { activations: "Static", calibration: { method: "Percentile", percentile: 99 } }),
+  "dataset.train.image.channels": (spec) => setDataset(spec, { train: inColour("train") }),
+  "dataset.test.image.channels": (spec) => setDataset(spec, { test: inColour("test") }),
+  "dataset.calibration.image.channels": (spec) => setDataset(spec, { calibration: inColour("check") }),
+  "dataset.validation.image.channels": (spec) => setDataset(spec, { validation: inColour("check") }),
   "dataset.train.format": (spec) => setDataset(spec, { train: idx("train") }),
   "dataset.test.format": (spec) => setDataset(spec, { test: idx("test") }),
   "dataset.calibration.format": (spec) => setDataset(spec, { calibration: idx("check") }),
