@@ -230,6 +230,29 @@ const position = (description: string) =>
 
 const metricValues = z.record(z.string(), z.number()).meta({ maxProperties: 16 });
 
+/** Epochs that status keeps; the artefact has up to 1024. */
+export const HISTORY_LIMIT = 16;
+
+export const TrainingEpoch = z
+  .strictObject({
+    epoch: z.int().min(1),
+    learningRate: z.number().min(0),
+    values: metricValues.meta({ description: "Loss and metrics; those of validation begin with val_" }),
+  })
+  .meta({ description: "What an epoch gave" });
+
+export const EarlyStop = z
+  .strictObject({
+    epoch: z.int().min(1).meta({ description: "The last epoch" }),
+    bestEpoch: z.int().min(0).meta({ description: "The epoch that was best by what earlyStopping watches" }),
+  })
+  .meta({ description: "Set when callbacks.earlyStopping has ended the training" });
+
+/** Seconds by the state that they were spent in. */
+export const PhaseSeconds = z
+  .record(z.string(), z.number().min(0))
+  .meta({ description: "Seconds that the last pod has spent in each state", maxProperties: 8 });
+
 const Status = z
   .strictObject({
     ...jobStatusShape,
@@ -241,6 +264,15 @@ const Status = z
       .optional()
       .meta({ description: "Metrics of the last epoch; validation ones begin with val_" }),
     evaluation: metricValues.optional().meta({ description: "Loss and metrics on dataset.test" }),
+    accuracy: z.number().optional().meta({
+      description: "The accuracy that counts most so far: on dataset.test, else on validation, else of the last epoch",
+    }),
+    history: z.array(TrainingEpoch).max(HISTORY_LIMIT).optional().meta({
+      description: "What epochs gave: of a long training every second, fourth, … one, and the last",
+    }),
+    stopped: EarlyStop.optional(),
+    examplesPerSecond: z.number().optional().meta({ description: "Pace of the training in the last pod" }),
+    phaseSeconds: PhaseSeconds.optional(),
     privacy: Privacy.optional(),
     energy: Energy.optional(),
     workers: z
@@ -272,7 +304,7 @@ export const TrainingJob: Crd = {
     { name: "Epoch", type: "integer", jsonPath: ".status.epoch" },
     { name: "Progress", type: "integer", jsonPath: ".status.progressPercent", description: "in percent" },
     { name: "Loss", type: "number", jsonPath: ".status.loss" },
-    { name: "Accuracy", type: "number", jsonPath: ".status.evaluation.accuracy" },
+    { name: "Accuracy", type: "number", jsonPath: ".status.accuracy" },
     { name: "ETA", type: "integer", jsonPath: ".status.etaSeconds", description: "in seconds" },
     { name: "Engine", type: "string", jsonPath: ".status.engine", priority: 1 },
     { name: "Epsilon", type: "number", jsonPath: ".status.privacy.epsilon", priority: 1 },

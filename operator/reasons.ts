@@ -61,6 +61,7 @@ export const EVENTS = [
   "TrainingStarted",
   "OptimizationStarted",
   "CheckpointSaved",
+  "EarlyStopped",
   "Suspended",
   "Resumed",
   "ArtefactWritten",

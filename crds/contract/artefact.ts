@@ -55,6 +55,8 @@ export const ArtefactManifest = z.strictObject({
       oneHotClasses: z.int().optional(),
     })
     .optional(),
+  /** Finished epochs of the training that made it. */
+  epochs: z.int().min(0).optional(),
   /** Loss and metrics on held-out data. */
   evaluation: z.record(z.string(), z.number()).optional(),
   /** What an optimization measured, and what it tried. */

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { Energy, Privacy } from "../accounts.ts";
 import { ArtefactStatus, Digest } from "../common.ts";
 import { CANDIDATES_LIMIT, Candidate, Measurement, Saved as SavedCandidates } from "../optimization-job.ts";
-import { JobState } from "../training-job.ts";
+import { EarlyStop, HISTORY_LIMIT, JobState, PhaseSeconds, TrainingEpoch } from "../training-job.ts";
 import { FAILURE_REASONS } from "./exit-code.ts";
 
 const Failure = z.strictObject({
@@ -54,6 +54,10 @@ export const TrainingProgress = z.strictObject({
   loss: z.number().optional(),
   metrics: numbers.optional(),
   evaluation: numbers.optional(),
+  history: z.array(TrainingEpoch).max(HISTORY_LIMIT).optional(),
+  stopped: EarlyStop.optional(),
+  examplesPerSecond: z.number().min(0).optional(),
+  phaseSeconds: PhaseSeconds.optional(),
   privacy: Privacy.optional(),
   energy: Energy.optional(),
   /** The newest saved state. */

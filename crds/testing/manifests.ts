@@ -290,7 +290,7 @@ export const WRONG: readonly WrongManifest[] = [
     kind: "TrainingJob",
     spec: { dataset: { train: { format: "Idx", features: "pvc://a/b", labels: "pvc://a/c", label: "digit" } } },
     field: "spec.dataset.train",
-    says: "format Idx needs features and labels, and has none of uri, label and columns",
+    says: "format Idx needs features and labels, and has none of uri, label, columns, weight and image",
   },
   {
     what: "validation data and a split",

@@ -69,3 +69,36 @@ describe("saved states of a training", () => {
     expect(notes({ ...before, resumed }, { checkpoint: at(4), resumed: again }).length).toBe(1);
   });
 });
+
+describe("what is seen of a training", () => {
+  const history = [{ epoch: 1, learningRate: 0.01, values: { loss: 1, val_accuracy: 0.5 } }];
+
+  it("has the accuracy that counts most: of the test, else of validation, else of the last epoch", () => {
+    const accuracy = (said: Partial<TrainingProgress>) =>
+      trainingStatus(trainingJob({}, START), run, outcome(said)).accuracy;
+    expect(accuracy({ metrics: { accuracy: 0.9 } })).toBe(0.9);
+    expect(accuracy({ metrics: { accuracy: 0.9, val_accuracy: 0.8 } })).toBe(0.8);
+    expect(accuracy({ metrics: { val_accuracy: 0.8 }, evaluation: { accuracy: 0.7 } })).toBe(0.7);
+    expect(accuracy({ metrics: { loss: 1 } })).toBeUndefined();
+  });
+
+  it("stays in status while its pod says nothing new, and goes with the run", () => {
+    const seen = {
+      history,
+      examplesPerSecond: 900,
+      phaseSeconds: { Training: 2 },
+      stopped: { epoch: 4, bestEpoch: 2 },
+    };
+    const job = trainingJob({}, { ...START, ...seen, accuracy: 0.5 });
+    expect(trainingStatus(job, run, outcome(undefined))).toMatchObject({ ...seen, accuracy: 0.5 });
+    expect(trainingStatus(job, run, outcome(undefined, true))).not.toHaveProperty("history");
+  });
+
+  it("tells once that a training was ended early", () => {
+    const stopped = { epoch: 4, bestEpoch: 2 };
+    expect(notes(START, { stopped })).toEqual([
+      `EarlyStopped: run ${run.job.run} ends after epoch 4: epoch 2 was best`,
+    ]);
+    expect(notes({ ...START, stopped }, { stopped })).toEqual([]);
+  });
+});

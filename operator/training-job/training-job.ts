@@ -30,6 +30,11 @@ type Details = Pick<
   | "loss"
   | "metrics"
   | "evaluation"
+  | "accuracy"
+  | "history"
+  | "stopped"
+  | "examplesPerSecond"
+  | "phaseSeconds"
   | "privacy"
   | "energy"
   | "checkpoint"
@@ -51,6 +56,11 @@ export function trainingStatus(job: TrainingJob, run: TrainingRun, outcome: RunO
     loss: said.loss ?? before.loss,
     metrics: bounded(said.metrics ?? before.metrics),
     evaluation: bounded(said.evaluation ?? before.evaluation),
+    accuracy: accuracyOf(said) ?? before.accuracy,
+    history: said.history?.map((entry) => ({ ...entry, values: bounded(entry.values) ?? {} })) ?? before.history,
+    stopped: said.stopped ?? before.stopped,
+    examplesPerSecond: said.examplesPerSecond ?? before.examplesPerSecond,
+    phaseSeconds: said.phaseSeconds ?? before.phaseSeconds,
     privacy: said.privacy ?? before.privacy,
     energy: said.energy ?? before.energy,
     workers: outcome.workers,
@@ -60,6 +70,11 @@ export function trainingStatus(job: TrainingJob, run: TrainingRun, outcome: RunO
     checkpoint: said.checkpoint ?? before.checkpoint,
     resumed: said.resumed ?? before.resumed,
   });
+}
+
+/** On data that the model has not learned from, where there are such. */
+function accuracyOf({ evaluation, metrics }: Details): number | undefined {
+  return evaluation?.["accuracy"] ?? metrics?.["val_accuracy"] ?? metrics?.["accuracy"];
 }
 
 const MOST_METRICS = 16;
@@ -77,7 +92,7 @@ export function trainingNotes(job: TrainingJob, { status, fresh, report }: RunOu
     all.push({ type: "Normal", reason: "TrainingStarted", message: `run ${run} has started` });
   }
   if (report?.kind !== "TrainingProgress") return all;
-  const { resumed, checkpoint } = report;
+  const { resumed, checkpoint, stopped } = report;
   if (resumed !== undefined && resumed.time !== before.resumed?.time) {
     all.push({ type: "Normal", reason: "Resumed", message: `run ${run} goes on from ${place(resumed)}` });
   }
@@ -85,6 +100,10 @@ export function trainingNotes(job: TrainingJob, { status, fresh, report }: RunOu
   const telling = before.checkpoint === undefined || report.failure?.reason === "Terminated";
   if (checkpoint !== undefined && checkpoint.step !== before.checkpoint?.step && telling) {
     all.push({ type: "Normal", reason: "CheckpointSaved", message: `run ${run} is saved at ${place(checkpoint)}` });
+  }
+  if (stopped !== undefined && stopped.epoch !== before.stopped?.epoch) {
+    const message = `run ${run} ends after epoch ${stopped.epoch}: epoch ${stopped.bestEpoch} was best`;
+    all.push({ type: "Normal", reason: "EarlyStopped", message });
   }
   return all;
 }

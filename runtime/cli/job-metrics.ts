@@ -30,4 +30,28 @@ export function registerJobMetrics(registry: Registry, progress: () => Progress)
   gauge("modelwright_training_epoch", "Finished epochs", () => training()?.epoch);
   gauge("modelwright_training_steps", "Finished steps", () => training()?.step);
   gauge("modelwright_training_loss", "Training loss of the last epoch", () => training()?.loss);
+  gauge("modelwright_training_examples_per_second", "Pace of the training", () => training()?.examplesPerSecond);
+  labelled(registry, "modelwright_training_metric", "Metrics of the last epoch", "metric", () => training()?.metrics);
+  labelled(registry, "modelwright_training_phase_seconds", "Time spent in each state", "state", () => {
+    return training()?.phaseSeconds;
+  });
+}
+
+/** One gauge for several numbers, told apart by a label. */
+function labelled(
+  registry: Registry,
+  name: string,
+  help: string,
+  label: string,
+  values: () => Readonly<Record<string, number>> | undefined,
+): void {
+  new Gauge({
+    name,
+    help,
+    labelNames: [label],
+    registers: [registry],
+    collect() {
+      for (const [key, value] of Object.entries(values() ?? {})) this.set({ [label]: key }, value);
+    },
+  });
 }

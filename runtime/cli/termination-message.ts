@@ -16,7 +16,7 @@ export function terminationMessage(progress: Progress): string {
   const fewer = fewerCandidates(cut).map((one) => JSON.stringify(one));
   const without = (names: readonly string[]) =>
     JSON.stringify(Object.fromEntries(Object.entries(cut).filter(([name]) => !names.includes(name))));
-  const order = ["candidates", "metrics", "missedGoals", "evaluation", "before", "after"];
+  const order = ["candidates", "history", "phaseSeconds", "metrics", "missedGoals", "evaluation", "before", "after"];
   const texts = [...fewer, ...order.map((_, index) => without(order.slice(0, index)))];
   return texts.find(fits) ?? without(order);
 }

@@ -3,6 +3,7 @@
 const VARINT = 0;
 const LENGTH_DELIMITED = 2;
 const FIXED32 = 5;
+const FIXED64 = 1;
 
 function varint(value: number | bigint): Uint8Array {
   // Negative numbers are written as 64 bits in two's complement.
@@ -39,6 +40,12 @@ export class ProtobufWriter {
     const bytes = new Uint8Array(4);
     new DataView(bytes.buffer).setFloat32(0, value, true);
     return this.#tag(field, FIXED32).#push(bytes);
+  }
+
+  double(field: number, value: number): this {
+    const bytes = new Uint8Array(8);
+    new DataView(bytes.buffer).setFloat64(0, value, true);
+    return this.#tag(field, FIXED64).#push(bytes);
   }
 
   string(field: number, text: string): this {

@@ -3,14 +3,14 @@ import fc from "fast-check";
 import { Failure } from "../failure.ts";
 import { readArrays } from "./array-file.ts";
 import { inMemory } from "./byte-source.ts";
-import { maskedCrc32c, crc32c } from "./crc32c.ts";
+import { crc32c } from "./crc32c.ts";
 import { parseCsv } from "./csv.ts";
 import type { Examples } from "./dataset.ts";
 import { ExampleWriter } from "./example-writer.ts";
 import { openIdx } from "./idx.ts";
 import { parseJsonl } from "./jsonl.ts";
 import { openNpy } from "./npy.ts";
-import { parseTfRecord } from "./tf-record.ts";
+import { parseTfRecord, record } from "./tf-record.ts";
 import { ProtobufWriter } from "../compiler/protobuf.ts";
 
 const options = { source: "a", label: "label" };
@@ -38,12 +38,7 @@ function tfRecord(values: number[][]): Uint8Array {
       .entry(1, "x", new ProtobufWriter().message(2, floats))
       .entry(1, "label", new ProtobufWriter().message(3, integers));
     const message = new ProtobufWriter().message(1, feature).finish();
-    const record = Buffer.alloc(12 + message.length + 4);
-    record.writeBigUInt64LE(BigInt(message.length));
-    record.writeUInt32LE(maskedCrc32c(record.subarray(0, 8)), 8);
-    record.set(message, 12);
-    record.writeUInt32LE(maskedCrc32c(message), 12 + message.length);
-    return record;
+    return record(message);
   });
   return Buffer.concat(records);
 }

@@ -39,7 +39,7 @@ class Window {
 const viewOf = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
 /** The records of a file, checked. Throws Failure DataRejected naming the damaged one. */
-async function* recordsOf(bytes: ByteSource, source: string): AsyncGenerator<Uint8Array> {
+export async function* recordsOf(bytes: ByteSource, source: string): AsyncGenerator<Uint8Array> {
   const window = new Window(bytes);
   for (let at = 0, number = 1; at < bytes.size; number += 1) {
     const where = `record ${number}`;
@@ -62,6 +62,16 @@ async function* recordsOf(bytes: ByteSource, source: string): AsyncGenerator<Uin
     yield message;
     at += HEAD_BYTES + length + CRC_BYTES;
   }
+}
+
+/** A record as a file has it. */
+export function record(message: Uint8Array): Uint8Array {
+  const bytes = Buffer.alloc(HEAD_BYTES + message.length + CRC_BYTES);
+  bytes.writeBigUInt64LE(BigInt(message.length));
+  bytes.writeUInt32LE(maskedCrc32c(bytes.subarray(0, LENGTH_BYTES)), LENGTH_BYTES);
+  bytes.set(message, HEAD_BYTES);
+  bytes.writeUInt32LE(maskedCrc32c(message), HEAD_BYTES + message.length);
+  return bytes;
 }
 
 /** Field numbers of tf.train.Feature. */

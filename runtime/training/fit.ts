@@ -6,6 +6,7 @@ import type { TrainingRun } from "../../crds/contract/run.ts";
 import type { EnergyModel } from "../../crds/contract/energy-model.ts";
 import type { Account } from "../accounting/account.ts";
 import { energyOf } from "../accounting/energy.ts";
+import { HISTORY_LIMIT } from "../../crds/training-job.ts";
 import { batchCount } from "../data/batches.ts";
 import type { Group } from "../distributed/group.ts";
 import { PeerLost } from "../distributed/channel.ts";
@@ -17,6 +18,7 @@ import { BestWeights, together } from "./best-weights.ts";
 import { type CheckpointOptions, Checkpoints, type Saved, isDue } from "./checkpoint.ts";
 import type { Datasets } from "./datasets.ts";
 import { chooseStep } from "./choose-step.ts";
+import { thinned } from "./history.ts";
 import { type LoopOptions, type LoopState, trainLoop } from "./loop.ts";
 import type { Objective } from "./objective.ts";
 import type { Position } from "./position.ts";
@@ -44,6 +46,12 @@ export interface Surroundings {
   energy: EnergyModel;
   /** The other workers. */
   group?: Group | undefined;
+}
+
+export interface Fitted {
+  privacy?: Privacy;
+  /** Where the training ended. */
+  state: LoopState;
 }
 
 /** The moment of a position, for progress. */
@@ -90,12 +98,19 @@ const usedSoFar = ({ account, energy, group }: Surroundings) =>
 
 function onState(surroundings: Surroundings, plan: PrivacyPlan | undefined): (state: LoopState) => void {
   const { report } = surroundings;
-  return ({ epoch, step, steps, loss, metrics, etaSeconds }) => {
+  return ({ epoch, step, steps, loss, metrics, etaSeconds, throughput, history, stopped }) => {
     const progressPercent = Math.min(99, Math.floor((100 * step) / steps));
-    const change = { epoch, step, loss, metrics, progressPercent, etaSeconds: Math.ceil(etaSeconds) };
+    const pace = throughput === 0 ? {} : { examplesPerSecond: Number(throughput.toPrecision(4)) };
+    const change = { epoch, step, loss, metrics, progressPercent, etaSeconds: Math.ceil(etaSeconds), ...pace };
     const ended = epoch !== report.current().epoch;
-    report.update({ ...change, ...spent(plan, step), ...(ended ? usedSoFar(surroundings) : {}) }, ended);
+    const past = ended ? { history: shownHistory(history), ...(stopped === undefined ? {} : { stopped }) } : {};
+    report.update({ ...change, ...past, ...spent(plan, step), ...(ended ? usedSoFar(surroundings) : {}) }, ended);
   };
+}
+
+/** As status shows it. */
+function shownHistory(history: LoopState["history"]): TrainingProgress["history"] {
+  return thinned(history, HISTORY_LIMIT).map(({ epoch, learningRate, values }) => ({ epoch, learningRate, values }));
 }
 
 function privacyOf({ training }: TrainingRun, { datasets }: Prepared): PrivacyPlan | undefined {
@@ -115,7 +130,7 @@ function privateLoop(plan: PrivacyPlan | undefined, { datasets }: Prepared, batc
  * Trains the model; returns what that gives away. When it is asked to end, or another worker is lost, it saves where it stands and throws the signal's
  * reason, or PeerLost; the model is then to be trained again from the same beginning.
  */
-export async function fit(surroundings: Surroundings, prepared: Prepared): Promise<{ privacy?: Privacy }> {
+export async function fit(surroundings: Surroundings, prepared: Prepared): Promise<Fitted> {
   const { run, backend, store, signal, report, account, group } = surroundings;
   const { tf } = backend;
   const { model, objective, datasets } = prepared;
@@ -165,7 +180,7 @@ export async function fit(surroundings: Surroundings, prepared: Prepared): Promi
         signal.throwIfAborted();
       },
     });
-    return spent(plan, state.step);
+    return { ...spent(plan, state.step), state };
   } catch (error) {
     if (error === signal.reason || error instanceof PeerLost) await checkpoints?.save();
     throw error;

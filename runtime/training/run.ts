@@ -26,11 +26,16 @@ import { monitors } from "./callbacks.ts";
 import { loadDatasets } from "./datasets.ts";
 import { evaluate } from "./evaluate.ts";
 import { type Prepared, fit } from "./fit.ts";
+import type { LoopState } from "./loop.ts";
+import { timed } from "./phases.ts";
+import type { Reported } from "./report/page.ts";
+import { writeReport } from "./report/report.ts";
 import { buildModel, checkModel, objectiveOf } from "./layers.ts";
 import { checkLabels, withClassWeights } from "./objective.ts";
 import { type Seat, together } from "./team.ts";
 
 interface Trained extends Prepared {
+  state: LoopState;
   /** Loss and metrics on the test data. */
   evaluation?: Record<string, number> | undefined;
   privacy?: Privacy | undefined;
@@ -74,6 +79,7 @@ function describe(run: TrainingRun, backend: Backend, trained: Trained) {
     signature: signatureOf(model),
     parameters: model.countParams(),
     training: objective,
+    epochs: trained.state.epoch,
     ...(evaluation === undefined ? {} : { evaluation }),
     lineage: {
       job: { kind, namespace, name, uid },
@@ -91,13 +97,29 @@ function describe(run: TrainingRun, backend: Backend, trained: Trained) {
   return description;
 }
 
+function reportedOf(run: TrainingRun, trained: Trained, phaseSeconds: Reported["phaseSeconds"]): Reported {
+  const { model, datasets, state, evaluation, privacy, energy } = trained;
+  const { train, validation, test } = datasets;
+  return {
+    run,
+    state,
+    parameters: model.countParams(),
+    examples: { train: train.count, validation: validation?.count, test: test?.count },
+    exampleShape: train.exampleShape,
+    evaluation,
+    phaseSeconds,
+    privacy,
+    energy,
+  };
+}
+
 function finished(run: TrainingRun, artefact: Artefact, report: Report): TrainingProgress {
   const { evaluation, privacy, energy } = artefact.manifest ?? {};
   report.update({
     state: "Succeeded",
     progressPercent: 100,
     etaSeconds: 0,
-    epoch: run.training.epochs,
+    epoch: artefact.manifest?.epochs ?? report.current().epoch,
     artefact: artefactStatus(run.output.uri, artefact),
     ...(evaluation === undefined ? {} : { evaluation }),
     ...(privacy === undefined ? {} : { privacy }),
@@ -158,7 +180,7 @@ async function trainAndWrite(
 
   async function work(group?: Group): Promise<Artefact | undefined> {
     initial.restore();
-    const { privacy } = await fit({ backend, run, store, signal, report, account, energy, group }, prepared);
+    const { privacy, state } = await fit({ backend, run, store, signal, report, account, energy, group }, prepared);
     report.update({ state: "Evaluating" });
     const consumption = await ofAll(group, account.read());
     if (fence === undefined) {
@@ -167,13 +189,14 @@ async function trainAndWrite(
     }
     const { test } = datasets;
     const evaluation = test && (await evaluate(tf, model, objective, test, signal));
-    const trained = { ...prepared, evaluation, privacy, energy: energyOf(consumption, energy) };
+    const trained = { ...prepared, evaluation, state, privacy, energy: energyOf(consumption, energy) };
     report.update({ state: "Uploading" });
     const artefact = await writeArtefact(
       folder,
       async (staging) => {
         await saveLayersModel(tf, model, staging);
         if (datasets.train.classes !== undefined) await writeClasses(staging, datasets.train.classes);
+        await writeReport(staging, reportedOf(run, trained, report.current().phaseSeconds));
         return describe(run, backend, trained);
       },
       { shownAs: uri, fence },
@@ -218,7 +241,8 @@ export async function train(
     epochs: run.training.epochs,
     step: 0,
   };
-  const report = reporter(initial, onProgress, () => performance.now());
+  const clock = () => performance.now();
+  const report = timed(reporter(initial, onProgress, clock), clock);
   const { uri } = run.output;
   const folder = await resolveUri(uri, surroundings.volumes);
   const former = await findFinished(folder, run.job.specHash, uri);

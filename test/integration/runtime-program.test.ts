@@ -125,6 +125,30 @@ describe.each(["TensorFlow", "Wasm"] as const)("On %s", (engine) => {
   }, 180_000);
 });
 
+it("a training that is ended early says after which epoch, also when it is adopted, and leaves its curves", async () => {
+  const callbacks = { earlyStopping: { monitor: "loss", patience: 1, minDelta: 10 } };
+  const change = { runtime: wasm, epochs: 9, model: SMALL, callbacks };
+  const training = await manifest("training-job.yaml", "early", change);
+  const message = join(root, "early.json");
+  const command = ["train", "-f", training, "--volumes", volumes, "--termination-message", message];
+  expect(await program(...command)).toMatchObject({ code: 0 });
+  const progress = Progress.parse(JSON.parse(await readFile(message, "utf8")));
+  const epoch = 2;
+  expect(progress).toMatchObject({ state: "Succeeded", epoch, epochs: 9, stopped: { epoch, bestEpoch: 1 } });
+  if (progress.kind !== "TrainingProgress") throw new Error("it is a training");
+  expect(progress.history?.map((entry) => entry.epoch)).toEqual([1, 2]);
+  expect(progress.examplesPerSecond).toBeGreaterThan(0);
+  expect(Object.keys(progress.phaseSeconds ?? {})).toEqual(["Starting", "Training", "Evaluating", "Uploading"]);
+  const { manifest: written, files } = await artefactOf("early");
+  expect(written?.epochs).toBe(epoch);
+  const paths = files.map(({ path }) => path).filter((path) => /training.html|tfevents/.test(path));
+  expect(paths.length).toBe(3);
+
+  expect(await program(...command)).toMatchObject({ code: 0 });
+  const again = Progress.parse(JSON.parse(await readFile(message, "utf8")));
+  expect(again).toMatchObject({ adopted: true, epoch, epochs: 9 });
+}, 120_000);
+
 it("a finished run is adopted: nothing is computed again", async () => {
   const training = await manifest("training-job.yaml", "adopted", { runtime: wasm, epochs: 1, model: SMALL });
   const message = join(root, "adopted.json");

@@ -2,7 +2,7 @@
 import type { OptimizationRun } from "../../../crds/contract/run.ts";
 import type { Candidate, Measurement } from "../../../crds/optimization-job.ts";
 import type { Comparison } from "../goals.ts";
-import { type Point, escaped, pairPlot, readable, scatterPlot } from "./plots.ts";
+import { type Point, escaped, pairPlot, readable, scatterPlot } from "../../documents/plots.ts";
 
 export interface Reported extends Pick<Comparison, "before" | "after" | "sizeRatio" | "speedup" | "accuracyDrop"> {
   run: OptimizationRun;

@@ -1,4 +1,4 @@
-/** Plots as SVG, for a page that needs nothing from elsewhere. */
+/** Plots as SVG, for pages that need nothing from elsewhere. */
 
 export const escaped = (text: string) =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
@@ -62,27 +62,24 @@ function scale(values: readonly number[], from: number, to: number) {
   return { place, marks: [low, (low + high) / 2, high].filter((mark, index, all) => all.indexOf(mark) === index) };
 }
 
-export interface ScatterOptions {
+export interface Titles {
   title: string;
   x: string;
   y: string;
 }
 
-/** Points with their names when they are pointed at. */
-export function scatterPlot(points: readonly Point[], { title, x: xName, y: yName }: ScatterOptions): string {
-  const shown = points.filter(({ x, y }) => Number.isFinite(x) && Number.isFinite(y));
-  if (shown.length === 0) return "";
+interface Axes {
+  x: (value: number) => number;
+  y: (value: number) => number;
+  /** The lines and marks. */
+  drawn: string;
+}
+
+/** Axes on which all these numbers have a place. */
+function axesFor(xs: readonly number[], ys: readonly number[], names: Titles): Axes {
   const [right, bottom] = [WIDTH - MARGIN.right, HEIGHT - MARGIN.bottom];
-  const x = scale(
-    shown.map((point) => point.x),
-    MARGIN.left,
-    right,
-  );
-  const y = scale(
-    shown.map((point) => point.y),
-    bottom,
-    MARGIN.top,
-  );
+  const x = scale(xs, MARGIN.left, right);
+  const y = scale(ys, bottom, MARGIN.top);
   const xMarks = x.marks.map(
     (mark) =>
       `<text class="mark" text-anchor="middle" x="${fixed(x.place(mark))}" y="${bottom + 15}">${readable(mark)}</text>`,
@@ -91,19 +88,63 @@ export function scatterPlot(points: readonly Point[], { title, x: xName, y: yNam
     (mark) =>
       `<text class="mark" text-anchor="end" x="${MARGIN.left - 6}" y="${fixed(y.place(mark) + 4)}">${readable(mark)}</text>`,
   );
-  const dots = shown.map(
-    ({ x: px, y: py, label, kind }) =>
-      `<circle class="${kind}" cx="${fixed(x.place(px))}" cy="${fixed(y.place(py))}" r="5"><title>${escaped(label)}</title></circle>`,
-  );
-  return (
-    `<figure><figcaption>${escaped(title)}</figcaption>` +
-    `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escaped(title)}">` +
+  const drawn =
     `<path class="axis" d="M${MARGIN.left} ${MARGIN.top}V${bottom}H${right}"/>` +
     xMarks.join("") +
     yMarks.join("") +
-    `<text class="mark" text-anchor="middle" x="${fixed((MARGIN.left + right) / 2)}" y="${HEIGHT - 4}">${escaped(xName)}</text>` +
-    `<text class="mark" text-anchor="middle" transform="translate(11 ${fixed((MARGIN.top + bottom) / 2)}) rotate(-90)">${escaped(yName)}</text>` +
-    dots.join("") +
-    `</svg></figure>`
+    `<text class="mark" text-anchor="middle" x="${fixed((MARGIN.left + right) / 2)}" y="${HEIGHT - 4}">${escaped(names.x)}</text>` +
+    `<text class="mark" text-anchor="middle" transform="translate(11 ${fixed((MARGIN.top + bottom) / 2)}) rotate(-90)">${escaped(names.y)}</text>`;
+  return { x: x.place, y: y.place, drawn };
+}
+
+function figure(title: string, content: string): string {
+  return (
+    `<figure><figcaption>${escaped(title)}</figcaption>` +
+    `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escaped(title)}">${content}</svg></figure>`
   );
+}
+
+/** Points with their names when they are pointed at. */
+export function scatterPlot(points: readonly Point[], titles: Titles): string {
+  const shown = points.filter(({ x, y }) => Number.isFinite(x) && Number.isFinite(y));
+  if (shown.length === 0) return "";
+  const axes = axesFor(
+    shown.map((point) => point.x),
+    shown.map((point) => point.y),
+    titles,
+  );
+  const dots = shown.map(
+    ({ x, y, label, kind }) =>
+      `<circle class="${kind}" cx="${fixed(axes.x(x))}" cy="${fixed(axes.y(y))}" r="5"><title>${escaped(label)}</title></circle>`,
+  );
+  return figure(titles.title, axes.drawn + dots.join(""));
+}
+
+export interface Line {
+  label: string;
+  /** Its class in the page's style. */
+  kind: string;
+  points: readonly { x: number; y: number }[];
+}
+
+/** Lines through points; a line of one point is a dot. */
+export function linePlot(lines: readonly Line[], titles: Titles): string {
+  const all = lines.flatMap(({ points }) => points);
+  if (all.length === 0) return "";
+  const axes = axesFor(
+    all.map(({ x }) => x),
+    all.map(({ y }) => y),
+    titles,
+  );
+  const drawn = lines.map(({ label, kind, points }) => {
+    const places = points.map(({ x, y }) => `${fixed(axes.x(x))} ${fixed(axes.y(y))}`);
+    const [only = ""] = places;
+    const [cx = "", cy = ""] = only.split(" ");
+    const shape =
+      places.length === 1
+        ? `<circle class="${kind}" cx="${cx}" cy="${cy}" r="3">`
+        : `<path class="line ${kind}" d="M${places.join("L")}">`;
+    return `${shape}<title>${escaped(label)}</title>${places.length === 1 ? "</circle>" : "</path>"}`;
+  });
+  return figure(titles.title, axes.drawn + drawn.join(""));
 }
