@@ -178,7 +178,16 @@ const TOGETHER = {
     privacy === undefined || workers === undefined,
 };
 
-const Spec = withRule(withRule(Checked, TOGETHER), {
+const UNLEARNED = {
+  rule: "!has(self.privacy) || !has(self.preprocessing) || !self.preprocessing.exists(step, has(step.standardize) || has(step.minMax))",
+  message:
+    "standardize and minMax learn from the examples, which privacy does not account for; use rescale, or remove privacy",
+  fieldPath: ".preprocessing",
+  holds: ({ privacy, preprocessing }: { privacy?: object | undefined; preprocessing: readonly object[] }) =>
+    privacy === undefined || !preprocessing.some((step) => "standardize" in step || "minMax" in step),
+};
+
+const Spec = withRule(withRules(Checked, [TOGETHER, UNLEARNED]), {
   rule: "self.loss != 'categoricalCrossentropy' || !(self.dataset.train.format in ['Csv', 'ImageFolder']) || (has(self.preprocessing) && self.preprocessing.exists(step, has(step.oneHot)))",
   message:
     "loss categoricalCrossentropy needs one-hot labels: add {oneHot: {classes: …}} to preprocessing, or use sparseCategoricalCrossentropy",

@@ -3,9 +3,13 @@ import type { LayersModel, SymbolicTensor, layers } from "@tensorflow/tfjs";
 import type { Layer, PreprocessingStep } from "../../crds/model.ts";
 import { only } from "../../crds/schema.ts";
 import { type Examples, sizeOf } from "../data/dataset.ts";
-import { derivedSeed } from "../data/random.ts";
 import type { Tf } from "../engine/backend.ts";
 import { Failure } from "../failure.ts";
+import { layerClass } from "../formats/layers/definition.ts";
+import { normalization } from "../formats/layers/normalization.ts";
+import { registerLayers } from "../formats/layers/register.ts";
+import { Draws, declaredLayer } from "./declared-layer.ts";
+import type { FittedSteps, Statistics } from "./preprocessing.ts";
 import { type ModelOutput, type Objective, checkObjective } from "./objective.ts";
 import { shapeAfterLayer, shapeAfterStep } from "./shapes.ts";
 
@@ -65,68 +69,58 @@ export function checkModel(
   return output;
 }
 
-function initializer(tf: Tf, seed: number, position: number) {
-  return tf.initializers.glorotUniform({ seed: derivedSeed(seed, "weights", position) });
+/** A layer of Keras: (x - mean) / sqrt(variance). */
+function normalizationLayer(tf: Tf, name: string, { centre, spread }: Statistics): TfLayer {
+  const Normalization = layerClass(tf, normalization);
+  const variance = spread.map((one) => one * one);
+  // tfjs declares registered classes as what can be saved; this one is a layer.
+  return new Normalization({ name, axis: [-1], mean: centre, variance }) as TfLayer;
 }
 
-function tfLayer(tf: Tf, layer: Layer, name: string, seed: number, position: number): TfLayer {
-  const [kind, settings] = only(layer);
-  switch (kind) {
-    case "dense": {
-      const { units, activation, useBias } = settings;
-      return tf.layers.dense({ name, units, activation, useBias, kernelInitializer: initializer(tf, seed, position) });
-    }
-    case "conv2d": {
-      const { filters, kernelSize, strides, padding, activation, useBias } = settings;
-      const kernelInitializer = initializer(tf, seed, position);
-      return tf.layers.conv2d({
-        name,
-        filters,
-        kernelSize,
-        strides: pair(strides),
-        padding,
-        activation,
-        useBias,
-        kernelInitializer,
-      });
-    }
-    case "maxPooling2d": {
-      const { poolSize, strides = poolSize, padding } = settings;
-      return tf.layers.maxPooling2d({ name, poolSize: pair(poolSize), strides: pair(strides), padding });
-    }
-    case "flatten":
-      return tf.layers.flatten({ name });
-    case "dropout":
-      return tf.layers.dropout({ name, rate: settings.rate });
-  }
-}
-
-function pair([height = 1, width = 1]: readonly number[]): [number, number] {
-  return [height, width];
-}
-
-function preprocessingLayers(tf: Tf, steps: readonly PreprocessingStep[]): TfLayer[] {
+function preprocessingLayers(tf: Tf, steps: readonly PreprocessingStep[], fitted: FittedSteps): TfLayer[] {
   return steps.flatMap((step, index): TfLayer[] => {
     const [kind, settings] = only(step);
+    const statistics = fitted[index];
+    if (statistics !== undefined) return [normalizationLayer(tf, `${kind}_${index}`, statistics)];
     if (kind === "rescale") return [tf.layers.rescaling({ name: `rescale_${index}`, ...settings })];
     if (kind === "reshape") return [tf.layers.reshape({ name: `reshape_${index}`, targetShape: settings.shape })];
     return [];
   });
 }
 
-/** Builds the model with weights drawn by the seed: [batch, ...exampleShape] to [batch, size]. */
+/** Layers whose gradients tfjs has not for wasm. */
+const NOT_ON_WASM: readonly string[] = ["depthwiseConv2d", "separableConv2d", "embedding"];
+
+/** Throws Failure ModelUnsupported for a layer that this engine cannot train. */
+function checkEngine(tf: Tf, layers: readonly Layer[]): void {
+  const index = layers.findIndex((layer) => NOT_ON_WASM.includes(only(layer)[0]));
+  const [layer] = layers.slice(index, index + 1);
+  if (tf.getBackend() !== "wasm" || index === -1 || layer === undefined) return;
+  throw new Failure(
+    "ModelUnsupported",
+    `spec.model.layers[${index}].${only(layer)[0]}: the Wasm engine cannot train this layer; set spec.runtime.engine: TensorFlow`,
+  );
+}
+
+/**
+ * Builds the model with weights drawn by the seed: [batch, ...exampleShape] to [batch, size]. `fitted`: what the steps
+ * have learned. Throws Failure ModelUnsupported.
+ */
 export function buildModel(
   tf: Tf,
   declaration: ModelDeclaration,
   exampleShape: readonly number[],
   seed: number,
+  fitted: FittedSteps = [],
 ): LayersModel {
+  checkEngine(tf, declaration.model.layers);
+  registerLayers(tf);
   const input = tf.input({ shape: [...exampleShape], name: "input" });
   const declared = declaration.model.layers.map((layer, index, all) => {
     const name = index === all.length - 1 ? "output" : `${only(layer)[0]}_${index}`;
-    return tfLayer(tf, layer, name, seed, index);
+    return declaredLayer(tf, layer, name, new Draws(tf, seed, index));
   });
-  const chain = [...preprocessingLayers(tf, declaration.preprocessing), ...declared];
+  const chain = [...preprocessingLayers(tf, declaration.preprocessing, fitted), ...declared];
   // A layer applied to one symbolic tensor gives one.
   const output = chain.reduce<SymbolicTensor>((tensor, layer) => layer.apply(tensor) as SymbolicTensor, input);
   return tf.model({ inputs: input, outputs: output, name: "model" });

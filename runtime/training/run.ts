@@ -28,6 +28,7 @@ import { evaluate } from "./evaluate.ts";
 import { type Prepared, fit } from "./fit.ts";
 import type { LoopState } from "./loop.ts";
 import { timed } from "./phases.ts";
+import { fitSteps } from "./preprocessing.ts";
 import type { Reported } from "./report/page.ts";
 import { writeReport } from "./report/report.ts";
 import { buildModel, checkModel, objectiveOf } from "./layers.ts";
@@ -56,7 +57,8 @@ async function prepare(tf: Tf, run: TrainingRun, volumes: string): Promise<Prepa
     if (part !== undefined) checkLabels(objective, output.size, part);
   }
   datasets.train = withClassWeights(objective, train, run.training.classWeights);
-  return { model: buildModel(tf, run.training, train.exampleShape, seed), objective, datasets };
+  const fitted = fitSteps(run.training.preprocessing, train);
+  return { model: buildModel(tf, run.training, train.exampleShape, seed, fitted), objective, datasets };
 }
 
 /** Throws Failure InvalidSpec when a callback watches what is not reported. */

@@ -64,6 +64,67 @@ const PLATFORM = {
 const CLAIMED = { gpu: { resourceClaimTemplateName: "one-gpu", onMissing: "Fail" } };
 const LIMITS = { activeDeadlineSeconds: 600, backoffLimit: 2, ttlSecondsAfterFinished: 60 };
 
+const LEARNED = [{ standardize: {} }, { minMax: {} }, { oneHot: { classes: 10 } }];
+
+const KERNEL = { kernelSize: [3, 3], strides: [1, 1], padding: "same", activation: "relu", useBias: true };
+
+/** Each layer that TRAINING has not. */
+const LAYERS = [
+  { separableConv2d: { filters: 4, ...KERNEL } },
+  { depthwiseConv2d: { depthMultiplier: 2, ...KERNEL } },
+  { conv2dTranspose: { filters: 4, ...KERNEL } },
+  { averagePooling2d: { poolSize: [2, 2], strides: [2, 2], padding: "valid" } },
+  { zeroPadding2d: { padding: [1, 1] } },
+  { upSampling2d: { size: [2, 2] } },
+  { batchNormalization: { momentum: 0.9, epsilon: 0.01 } },
+  { layerNormalization: { epsilon: 0.01 } },
+  { activation: { activation: "relu" } },
+  { leakyReLU: { alpha: 0.1 } },
+  { reshape: { shape: [16, 4] } },
+  { conv1d: { filters: 4, kernelSize: 3, strides: 1, padding: "same", activation: "relu", useBias: true } },
+  { maxPooling1d: { poolSize: 2, strides: 2, padding: "valid" } },
+  { averagePooling1d: { poolSize: 2, strides: 2, padding: "valid" } },
+  { lstm: { units: 4, returnSequences: true } },
+  { gru: { units: 4, returnSequences: true } },
+  { bidirectional: { layer: { lstm: { units: 4, returnSequences: true } }, mergeMode: "concat" } },
+  { bidirectional: { layer: { gru: { units: 4, returnSequences: true } }, mergeMode: "concat" } },
+  { embedding: { inputDim: 10, outputDim: 4 } },
+  { globalMaxPooling1d: {} },
+  { globalMaxPooling2d: {} },
+  { globalAveragePooling1d: {} },
+  { globalAveragePooling2d: {} },
+  { dense: { units: 10, activation: "softmax" } },
+];
+
+/** Takes the layers of this kind out. */
+function removeLayers(layers: object[], kind: string): void {
+  const kept = layers.filter((layer) => !(kind in layer));
+  layers.splice(0, layers.length, ...kept);
+}
+
+const modelLayers = (spec: Spec) => (spec["model"] as { layers: object[] }).layers;
+
+function studentLayers(spec: Spec): object[] {
+  const [{ distil }] = spec["methods"] as [{ distil: { student: { layers: object[] } } }];
+  return distil.student.layers;
+}
+
+/** Layers without settings: they are there, or not. */
+const BARE = [
+  "flatten",
+  "globalMaxPooling1d",
+  "globalMaxPooling2d",
+  "globalAveragePooling1d",
+  "globalAveragePooling2d",
+];
+
+const BARE_CHANGES = Object.fromEntries(
+  BARE.flatMap((kind) => [
+    [`model.layers[].${kind}`, (spec: Spec) => removeLayers(modelLayers(spec), kind)],
+    [`methods[].distil.student.layers[].${kind}`, (spec: Spec) => removeLayers(studentLayers(spec), kind)],
+  ]),
+);
+
 const TRAINING: Spec = {
   dataset: { train: csv("train"), validation: { split: 0.1 }, test: csv("test") },
   preprocessing: [
@@ -280,6 +341,8 @@ export const SPECS: Record<string, Spec[]> = {
       ...TRAINING,
       privacy: { differentialPrivacy: { noiseMultiplier: 1.1, l2NormClip: 2, delta: 0.001, maxEpsilon: 8 } },
     },
+    { ...TRAINING, preprocessing: LEARNED },
+    { ...TRAINING, model: { layers: LAYERS } },
     { ...TRAINING, dataset: { train: images("train"), validation: images("check"), test: images("test") } },
     { ...TRAINING, dataset: { train: remote("train"), validation: remote("check"), test: remote("test") } },
     ...UPDATES.map(withUpdate),
@@ -302,6 +365,7 @@ export const SPECS: Record<string, Spec[]> = {
       model: REMOTE_MODEL,
       dataset: { train: remote("train"), calibration: remote("check"), test: remote("test") },
     },
+    { ...OPTIMIZATION, methods: [{ distil: { student: { layers: LAYERS } } }] },
     { ...OPTIMIZATION, dataset: { train: images("train"), calibration: images("check"), test: images("test") } },
   ],
   modeldeployments: [
@@ -325,14 +389,9 @@ export const CHANGES: Record<string, (spec: Spec) => void> = {
   "pod.affinity": (spec) => setPod(spec, { affinity: { podAntiAffinity: {} } }),
   "warmup.sample": (spec) => Object.assign(spec, { warmup: { requests: 2, sample: [2] } }),
   "scaling.mode": (spec) => Object.assign(spec, { scaling: { ...AUTOMATIC, minReplicas: 1 } }),
-  "model.layers[].flatten": (spec) => {
-    const { layers } = spec["model"] as { layers: unknown[] };
-    layers.splice(2, 1);
-  },
-  "methods[].distil.student.layers[].flatten": (spec) => {
-    const [{ distil }] = spec["methods"] as [{ distil: { student: { layers: unknown[] } } }];
-    distil.student.layers.splice(2, 1);
-  },
+  ...BARE_CHANGES,
+  "preprocessing[].standardize": (spec) => Object.assign(spec, { preprocessing: LEARNED.slice(1) }),
+  "preprocessing[].minMax": (spec) => Object.assign(spec, { preprocessing: [LEARNED[0], LEARNED[2]] }),
   "methods[].quantize.activations": (spec) => {
     setQuantize(spec, { activations: "Dynamic" });
     setDataset(spec, { calibration: undefined });
