@@ -4,6 +4,7 @@ import { Energy, Privacy } from "./accounts.ts";
 import {
   ArtefactStatus,
   Conditions,
+  Digest,
   Gpu,
   LastFailure,
   PodOverrides,
@@ -17,7 +18,7 @@ import { type Crd, type Resource } from "./kind.ts";
 import { Layer, PreprocessingStep } from "./model.ts";
 import { Loss, LossOptions, lossRules, Metric } from "./objective.ts";
 import { Callbacks, updateRules, updateShape } from "./optimizer.ts";
-import { OutputUri } from "./location.ts";
+import { accessRules, accessShape, OutputUri, Uri } from "./location.ts";
 import { withRule, withRules } from "./schema.ts";
 
 const CLASS = "^[0-9]{1,5}$";
@@ -64,6 +65,23 @@ const DifferentialPrivacy = z
       "DP-SGD: gradients of single examples are clipped and noise is added, so that the weights tell almost nothing of any one example. Batches are drawn by Poisson sampling; batchSize is the number that is expected. Layers with weights must be dense or conv2d. Reported training losses are not covered, and noise is never repeated: the same seed gives another model",
   });
 
+const LayerName = z.string().min(1).max(256);
+
+const Base = withRules(
+  z
+    .strictObject({
+      uri: Uri,
+      ...accessShape,
+      digest: Digest.optional().meta({
+        description: "The digest that the model must have; anything else is refused before it is used",
+      }),
+      upTo: LayerName.optional().meta({ description: "Name of the last layer that is kept; default: all are" }),
+      freeze: z.array(LayerName).max(1024).default([]).meta({ description: "Names of the layers that do not learn" }),
+    })
+    .meta({ description: "A Keras or tfjs model whose layers and weights the training begins with" }),
+  accessRules(["uri"]),
+);
+
 /** What a run depends on: a change of any of it makes another artefact. */
 export const trainingShape = {
   dataset: z
@@ -78,11 +96,21 @@ export const trainingShape = {
     .max(16)
     .default([])
     .meta({ description: "Steps before the model, in order" }),
-  model: z
-    .strictObject({
-      layers: z.array(Layer).min(1).max(256).meta({ description: "The layers, in order" }),
-    })
-    .meta({ description: "The model" }),
+  model: withRule(
+    z
+      .strictObject({
+        layers: z.array(Layer).min(1).max(256).optional().meta({
+          description: "The layers, in order; with base: those that come after its own",
+        }),
+        base: Base.optional(),
+      })
+      .meta({ description: "The model: layers, or a model that learns on" }),
+    {
+      rule: "has(self.layers) || has(self.base)",
+      message: "layers or base must be set; declare the model's layers, or name a model that learns on",
+      holds: ({ layers, base }) => layers !== undefined || base !== undefined,
+    },
+  ),
   loss: Loss.meta({ description: "What training minimizes" }),
   lossOptions: LossOptions.optional(),
   ...updateShape,
@@ -187,7 +215,15 @@ const UNLEARNED = {
     privacy === undefined || !preprocessing.some((step) => "standardize" in step || "minMax" in step),
 };
 
-const Spec = withRule(withRules(Checked, [TOGETHER, UNLEARNED]), {
+const AS_TRAINED = {
+  rule: "!has(self.model.base) || !has(self.preprocessing) || self.preprocessing.all(step, has(step.oneHot))",
+  message: "a base takes the features that it was trained on, and prepares them itself; remove all steps but oneHot",
+  fieldPath: ".preprocessing",
+  holds: ({ model, preprocessing }: { model: { base?: object | undefined }; preprocessing: readonly object[] }) =>
+    model.base === undefined || preprocessing.every((step) => "oneHot" in step),
+};
+
+const Spec = withRule(withRules(Checked, [TOGETHER, UNLEARNED, AS_TRAINED]), {
   rule: "self.loss != 'categoricalCrossentropy' || !(self.dataset.train.format in ['Csv', 'ImageFolder']) || (has(self.preprocessing) && self.preprocessing.exists(step, has(step.oneHot)))",
   message:
     "loss categoricalCrossentropy needs one-hot labels: add {oneHot: {classes: …}} to preprocessing, or use sparseCategoricalCrossentropy",

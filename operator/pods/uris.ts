@@ -17,7 +17,7 @@ function urisOf({ uri, features, labels, weights }: Source): string[] {
 function inputs(run: Run): Source[] {
   switch (run.kind) {
     case "TrainingRun":
-      return present(Object.values(run.training.dataset));
+      return present([run.training.model.base, ...Object.values(run.training.dataset)]);
     case "OptimizationRun":
       return [run.model, ...present(Object.values(run.optimization.dataset))];
     case "ServingRun":

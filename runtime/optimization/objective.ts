@@ -5,7 +5,7 @@ import type { Artefact } from "../store/artefact.ts";
 import { type Objective, hasAccuracy } from "../training/objective.ts";
 
 /** Activation of the model's last layer, by its Keras name. */
-function lastActivation(model: LayersModel): string {
+export function lastActivation(model: LayersModel): string {
   const layer = model.layers.at(-1);
   if (layer?.getClassName() === "Softmax") return "softmax";
   const activation = layer?.getConfig()["activation"];

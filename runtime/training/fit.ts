@@ -30,6 +30,8 @@ export interface Prepared {
   model: LayersModel;
   objective: Objective;
   datasets: Datasets;
+  /** Digest of the model that it was made from. */
+  parent?: string;
 }
 
 export interface Surroundings {

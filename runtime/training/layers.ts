@@ -18,7 +18,7 @@ type TfLayer = layers.Layer;
 /** The part of a specification that the model depends on. */
 export interface ModelDeclaration {
   preprocessing: readonly PreprocessingStep[];
-  model: { layers: readonly Layer[] };
+  model: { layers?: readonly Layer[] | undefined };
   loss: Objective["loss"];
   lossOptions?: Objective["lossOptions"];
   metrics: Objective["metrics"];
@@ -49,15 +49,26 @@ export function checkModel(
   declaration: ModelDeclaration,
   { exampleShape, labelShape = [] }: Pick<Examples, "exampleShape" | "labelShape">,
 ): ModelOutput {
-  const { preprocessing, model } = declaration;
-  let shape = [...exampleShape];
-  for (const [index, step] of preprocessing.entries())
-    shape = shapeAfterStep(step, shape, `spec.preprocessing[${index}]`);
-  for (const [index, layer] of model.layers.entries())
-    shape = shapeAfterLayer(layer, shape, `spec.model.layers[${index}]`);
-  const field = `spec.model.layers[${model.layers.length - 1}]`;
-  const last = model.layers.at(-1);
-  const dense = last?.dense;
+  const shape = declaration.preprocessing.reduce<number[]>(
+    (before, step, index) => shapeAfterStep(step, before, `spec.preprocessing[${index}]`),
+    [...exampleShape],
+  );
+  return checkLayers(declaration, shape, labelShape);
+}
+
+/** As checkModel, for layers that get examples of this shape. */
+export function checkLayers(
+  declaration: ModelDeclaration,
+  input: readonly number[],
+  labelShape: readonly number[],
+): ModelOutput {
+  const { layers = [] } = declaration.model;
+  layers.reduce<readonly number[]>(
+    (before, layer, index) => shapeAfterLayer(layer, before, `spec.model.layers[${index}]`),
+    input,
+  );
+  const field = `spec.model.layers[${layers.length - 1}]`;
+  const dense = layers.at(-1)?.dense;
   if (dense === undefined) {
     throw new Failure(
       "InvalidSpec",
@@ -113,15 +124,30 @@ export function buildModel(
   seed: number,
   fitted: FittedSteps = [],
 ): LayersModel {
-  checkEngine(tf, declaration.model.layers);
   registerLayers(tf);
   const input = tf.input({ shape: [...exampleShape], name: "input" });
-  const declared = declaration.model.layers.map((layer, index, all) => {
-    const name = index === all.length - 1 ? "output" : `${only(layer)[0]}_${index}`;
+  const { layers = [] } = declaration.model;
+  const chain = [...preprocessingLayers(tf, declaration.preprocessing, fitted), ...declaredLayers(tf, layers, seed)];
+  return tf.model({ inputs: input, outputs: applied(chain, input), name: "model" });
+}
+
+/** The layers with names of their own, the last one's `output`. Throws Failure ModelUnsupported. */
+export function declaredLayers(
+  tf: Tf,
+  layers: readonly Layer[],
+  seed: number,
+  taken: ReadonlySet<string> = new Set(),
+): TfLayer[] {
+  checkEngine(tf, layers);
+  return layers.map((layer, index) => {
+    let name = index === layers.length - 1 ? "output" : `${only(layer)[0]}_${index}`;
+    while (taken.has(name)) name += "_tuned";
     return declaredLayer(tf, layer, name, new Draws(tf, seed, index));
   });
-  const chain = [...preprocessingLayers(tf, declaration.preprocessing, fitted), ...declared];
+}
+
+/** What the layers make of the tensor, one after the other. */
+export function applied(chain: readonly TfLayer[], input: SymbolicTensor): SymbolicTensor {
   // A layer applied to one symbolic tensor gives one.
-  const output = chain.reduce<SymbolicTensor>((tensor, layer) => layer.apply(tensor) as SymbolicTensor, input);
-  return tf.model({ inputs: input, outputs: output, name: "model" });
+  return chain.reduce<SymbolicTensor>((tensor, layer) => layer.apply(tensor) as SymbolicTensor, input);
 }

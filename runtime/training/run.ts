@@ -8,6 +8,7 @@ import { workerAddresses } from "../../crds/contract/workers.ts";
 import { Account } from "../accounting/account.ts";
 import { type Consumption, energyOf } from "../accounting/energy.ts";
 import { startMeter } from "../accounting/meter.ts";
+import type { Examples } from "../data/dataset.ts";
 import type { Group } from "../distributed/group.ts";
 import type { Backend, Tf } from "../engine/backend.ts";
 import { signatureOf } from "../formats/signature.ts";
@@ -21,6 +22,7 @@ import { CheckpointStore, removeCheckpoints } from "../store/checkpoint-store.ts
 import { Fence } from "../store/fence.ts";
 import { resolveUri } from "../store/uri.ts";
 import { type Surroundings, artefactStatus, openEngine, softwareOf } from "../work.ts";
+import { type BegunModel, modelFromBase } from "./base.ts";
 import { BestWeights } from "./best-weights.ts";
 import { monitors } from "./callbacks.ts";
 import { loadDatasets } from "./datasets.ts";
@@ -45,20 +47,28 @@ interface Trained extends Prepared {
 
 type Report = Reporter<TrainingProgress>;
 
+/** The model with the weights that it begins with. */
+async function begin(tf: Tf, training: TrainingRun["training"], train: Examples, volumes: string): Promise<BegunModel> {
+  const { base } = training.model;
+  if (base !== undefined) return modelFromBase(tf, training, base, { train, volumes });
+  const output = checkModel(training, train);
+  const fitted = fitSteps(training.preprocessing, train);
+  return { model: buildModel(tf, training, train.exampleShape, training.seed, fitted), output };
+}
+
 /** The model as it begins, and the data. */
 async function prepare(tf: Tf, run: TrainingRun, volumes: string): Promise<Prepared> {
   const { dataset, seed } = run.training;
   const objective = objectiveOf(run.training);
   const datasets = await loadDatasets(dataset, volumes, seed);
   const { train, validation, test } = datasets;
-  const output = checkModel(run.training, train);
+  const { model, output, parent } = await begin(tf, run.training, train, volumes);
   checkMonitors(run.training, validation !== undefined);
   for (const part of [train, validation, test]) {
     if (part !== undefined) checkLabels(objective, output.size, part);
   }
   datasets.train = withClassWeights(objective, train, run.training.classWeights);
-  const fitted = fitSteps(run.training.preprocessing, train);
-  return { model: buildModel(tf, run.training, train.exampleShape, seed, fitted), objective, datasets };
+  return { model, objective, datasets, ...(parent === undefined ? {} : { parent }) };
 }
 
 /** Throws Failure InvalidSpec when a callback watches what is not reported. */
@@ -87,7 +97,7 @@ function describe(run: TrainingRun, backend: Backend, trained: Trained) {
       job: { kind, namespace, name, uid },
       run: id,
       specHash,
-      parents: [],
+      parents: trained.parent === undefined ? [] : [trained.parent],
       dataset: datasets.digest,
       software: softwareOf(backend),
     },

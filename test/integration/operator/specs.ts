@@ -342,6 +342,11 @@ export const SPECS: Record<string, Spec[]> = {
       privacy: { differentialPrivacy: { noiseMultiplier: 1.1, l2NormClip: 2, delta: 0.001, maxEpsilon: 8 } },
     },
     { ...TRAINING, preprocessing: LEARNED },
+    {
+      ...TRAINING,
+      preprocessing: [{ oneHot: { classes: 10 } }],
+      model: { base: { uri: "s3://models/one", digest: digest("1"), upTo: "a", freeze: ["a"], ...REMOTE } },
+    },
     { ...TRAINING, model: { layers: LAYERS } },
     { ...TRAINING, dataset: { train: images("train"), validation: images("check"), test: images("test") } },
     { ...TRAINING, dataset: { train: remote("train"), validation: remote("check"), test: remote("test") } },
