@@ -70,12 +70,13 @@ describe("saved states of a training", () => {
   });
 });
 
+const accuracy = (said: Partial<TrainingProgress>) =>
+  trainingStatus(trainingJob({}, START), run, outcome(said)).accuracy;
+
 describe("what is seen of a training", () => {
   const history = [{ epoch: 1, learningRate: 0.01, values: { loss: 1, val_accuracy: 0.5 } }];
 
   it("has the accuracy that counts most: of the test, else of validation, else of the last epoch", () => {
-    const accuracy = (said: Partial<TrainingProgress>) =>
-      trainingStatus(trainingJob({}, START), run, outcome(said)).accuracy;
     expect(accuracy({ metrics: { accuracy: 0.9 } })).toBe(0.9);
     expect(accuracy({ metrics: { accuracy: 0.9, val_accuracy: 0.8 } })).toBe(0.8);
     expect(accuracy({ metrics: { val_accuracy: 0.8 }, evaluation: { accuracy: 0.7 } })).toBe(0.7);

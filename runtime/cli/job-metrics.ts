@@ -44,8 +44,8 @@ function labelled(
   help: string,
   label: string,
   values: () => Readonly<Record<string, number>> | undefined,
-): void {
-  new Gauge({
+): Gauge {
+  return new Gauge({
     name,
     help,
     labelNames: [label],

@@ -106,17 +106,17 @@ it("a TFRecord file with any byte changed, or cut off anywhere, is refused", asy
   }
 });
 
+const write = async (path: string, color: string, format: "png" | "jpeg" = "png") => {
+  const file = join(volumes, "images/train", path);
+  await mkdir(join(file, ".."), { recursive: true });
+  await sharp({ create: { width: 6, height: 6, channels: 3, background: color } })
+    .toFormat(format)
+    .toFile(file);
+};
+
 describe("A folder of images", () => {
   const image = { width: 2, height: 3, channels: 3 };
   const folder = { format: "ImageFolder", uri: "pvc://images/train", image };
-
-  const write = async (path: string, color: string, format: "png" | "jpeg" = "png") => {
-    const file = join(volumes, "images/train", path);
-    await mkdir(join(file, ".."), { recursive: true });
-    await sharp({ create: { width: 6, height: 6, channels: 3, background: color } })
-      .toFormat(format)
-      .toFile(file);
-  };
 
   beforeEach(async () => {
     await rm(join(volumes, "images"), { recursive: true, force: true });
@@ -173,8 +173,9 @@ it("features that are larger than memory are read from scratch space, with the s
   expect(values(spilled)).toEqual(values(dataset));
 });
 
+const issues = (source: object) => DataSource.safeParse(source).error?.issues.map(({ message }) => message);
+
 it("a format says which fields it needs, and refuses those of others", () => {
-  const issues = (source: object) => DataSource.safeParse(source).error?.issues.map(({ message }) => message);
   expect(issues({ format: "Npy", uri: at("x") })).toEqual([
     "format Npy needs features and labels, and has none of uri, label, columns, weight and image",
   ]);

@@ -31,11 +31,12 @@ async function arrayIn(zip: Zip, names: readonly string[], source: string): Prom
   return openNpy(inMemory(bytes), `${source}/${name}`);
 }
 
+const refuse = (name: string, why: string, cause: unknown) =>
+  new Failure("DataRejected", `${name}: ${why}; save it again with numpy.savez`, { cause });
+
 /** Reads the NPZ file `path`. Throws Failure DataRejected. */
 export async function readNpz(path: string, options: NpzOptions, writer: ExampleWriter): Promise<Examples> {
   const { source, weight } = options;
-  const refuse = (name: string, why: string, cause: unknown) =>
-    new Failure("DataRejected", `${name}: ${why}; save it again with numpy.savez`, { cause });
   const zip = await openZip(path, source, { ratio: RATIO, refuse });
   try {
     const features = await arrayIn(zip, options.features, source);

@@ -1,5 +1,5 @@
 /** Whatever bytes are read as data, they become finite numbers or a DataRejected. */
-import fc from "fast-check";
+import { array, assert, asyncProperty, float, integer, nat, record as recordOf, uint8Array } from "fast-check";
 import { Failure } from "../failure.ts";
 import { readArrays } from "./array-file.ts";
 import { inMemory } from "./byte-source.ts";
@@ -20,8 +20,8 @@ async function* pieces(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Arr
 }
 
 /** A row of as many numbers as all others. */
-const rows = fc.integer({ min: 1, max: 5 }).chain((width) =>
-  fc.array(fc.array(fc.float({ noNaN: true, noDefaultInfinity: true }), { minLength: width, maxLength: width }), {
+const rows = integer({ min: 1, max: 5 }).chain((width) =>
+  array(array(float({ noNaN: true, noDefaultInfinity: true }), { minLength: width, maxLength: width }), {
     minLength: 1,
     maxLength: 9,
   }),
@@ -88,8 +88,8 @@ const without = (value: number) => (value === 0 ? 0 : value);
 
 describe.each(Object.entries(FORMATS))("%s", (_, { write, read }) => {
   it("gives back the numbers that were written", async () => {
-    await fc.assert(
-      fc.asyncProperty(rows, async (values) => {
+    await assert(
+      asyncProperty(rows, async (values) => {
         const examples = await read(write(values), values);
         expect(Array.from(examples.features as Float32Array, without)).toEqual(values.flat().map(without));
         expect(Array.from(examples.labels)).toEqual(values.map((_, index) => index));
@@ -99,9 +99,9 @@ describe.each(Object.entries(FORMATS))("%s", (_, { write, read }) => {
   });
 
   it("refuses what is damaged, or reads numbers from it, and never fails in another way", async () => {
-    const change = fc.record({ at: fc.nat(), byte: fc.integer({ min: 0, max: 255 }), keep: fc.nat() });
-    await fc.assert(
-      fc.asyncProperty(rows, change, async (values, { at, byte, keep }) => {
+    const change = recordOf({ at: nat(), byte: integer({ min: 0, max: 255 }), keep: nat() });
+    await assert(
+      asyncProperty(rows, change, async (values, { at, byte, keep }) => {
         const bytes = Uint8Array.from(write(values));
         bytes[at % bytes.length] = byte;
         await judge(() => read(bytes.subarray(0, 1 + (keep % bytes.length)), values));
@@ -124,8 +124,8 @@ async function judge(read: () => Promise<Examples>): Promise<void> {
 
 it("any bytes at all as any format are refused or read", async () => {
   const openers = { Idx: openIdx, Npy: openNpy };
-  await fc.assert(
-    fc.asyncProperty(fc.uint8Array({ maxLength: 80 }), async (bytes) => {
+  await assert(
+    asyncProperty(uint8Array({ maxLength: 80 }), async (bytes) => {
       for (const { read } of [FORMATS["Csv"], FORMATS["Jsonl"], FORMATS["TfRecord"]].filter((f) => f !== undefined)) {
         await judge(() => read(bytes, []));
       }

@@ -148,11 +148,12 @@ it("refuses to freeze all, and examples of another shape", async () => {
   );
 });
 
+const messages = (model: object, change?: object) => {
+  const checked = manifest(model, change);
+  return checked.ok ? [] : checked.errors.map(({ message }) => message);
+};
+
 it("admission asks for layers or a base, and for no steps before a base", () => {
-  const messages = (model: object, change?: object) => {
-    const checked = manifest(model, change);
-    return checked.ok ? [] : checked.errors.map(({ message }) => message);
-  };
   expect(messages({})).toEqual([
     "layers or base must be set; declare the model's layers, or name a model that learns on",
   ]);

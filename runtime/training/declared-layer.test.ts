@@ -193,8 +193,9 @@ describe("Steps that learn", () => {
     const model = buildModel(tf, declared, [3], 5, fitted);
     const prepared = tf.tidy(() => {
       const [, minMax, standardize] = model.layers;
+      if (minMax === undefined || standardize === undefined) throw new Error("the steps are layers");
       const input = tf.tensor2d(data.features, [3, 3]);
-      return Array.from((standardize?.apply(minMax?.apply(input) as Tensor) as Tensor).dataSync());
+      return Array.from((standardize.apply(minMax.apply(input)) as Tensor).dataSync());
     });
     const column = [0, 3, 6].map((index) => prepared[index] ?? NaN);
     expect(column.reduce((sum, value) => sum + value, 0)).toBeCloseTo(0, 5);

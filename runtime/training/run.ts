@@ -234,6 +234,8 @@ function seatOf({ training, job }: TrainingRun, worker: Surroundings["worker"]):
   throw new Failure("InvalidSpec", `spec.workers is ${size}, but there are ${addresses.length} addresses of workers`);
 }
 
+const clock = () => performance.now();
+
 /**
  * Runs the training and writes its artefact; a complete artefact of the same specification is adopted instead.
  * `onProgress` hears where it stands. Throws Failure; Terminated when it is interrupted.
@@ -253,7 +255,6 @@ export async function train(
     epochs: run.training.epochs,
     step: 0,
   };
-  const clock = () => performance.now();
   const report = timed(reporter(initial, onProgress, clock), clock);
   const { uri } = run.output;
   const folder = await resolveUri(uri, surroundings.volumes);
