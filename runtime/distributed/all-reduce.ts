@@ -12,6 +12,19 @@ interface Place {
   size: number;
 }
 
+/** What is received, before it is added: the same memory for each sum of a training. */
+export class Buffers {
+  readonly #all = new Map<number, Float32Array>();
+
+  take(index: number, length: number): Float32Array {
+    const kept = this.#all.get(index);
+    if (kept?.length === length) return kept;
+    const made = new Float32Array(length);
+    this.#all.set(index, made);
+    return made;
+  }
+}
+
 /** Up to this many numbers are sent whole to each worker: one exchange instead of 2 (N - 1). */
 const DIRECT_LIMIT = 16_384;
 
@@ -26,8 +39,10 @@ function add(sum: Float32Array, values: Float32Array): void {
 }
 
 /** Each sends all to all, and adds in the order of the ranks. */
-async function direct(values: Float32Array, peers: Peers, { rank, size }: Place): Promise<void> {
-  const parts = Array.from({ length: size }, (_, other) => (other === rank ? values : new Float32Array(values.length)));
+async function direct(values: Float32Array, peers: Peers, { rank, size }: Place, buffers: Buffers): Promise<void> {
+  const parts = Array.from({ length: size }, (_, other) =>
+    other === rank ? values : buffers.take(other, values.length),
+  );
   await Promise.all(
     [...peers].flatMap(([other, channel]) => [channel.send(values), channel.receive(parts[other] ?? values)]),
   );
@@ -42,11 +57,11 @@ export function partOf(length: number, size: number, index: number): [number, nu
 }
 
 /** Sums go around once, results a second time; each worker sends 2 (N - 1) / N of the vector. */
-async function ring(values: Float32Array, peers: Peers, { rank, size }: Place): Promise<void> {
+async function ring(values: Float32Array, peers: Peers, { rank, size }: Place, buffers: Buffers): Promise<void> {
   const next = channelTo(peers, (rank + 1) % size);
   const previous = channelTo(peers, (rank + size - 1) % size);
   const part = (index: number) => values.subarray(...partOf(values.length, size, ((index % size) + size) % size));
-  const incoming = new Float32Array(Math.ceil(values.length / size) + 1);
+  const incoming = buffers.take(0, Math.ceil(values.length / size) + 1);
   for (let step = 0; step < size - 1; step += 1) {
     const target = part(rank - step - 1);
     const theirs = incoming.subarray(0, target.length);
@@ -58,8 +73,8 @@ async function ring(values: Float32Array, peers: Peers, { rank, size }: Place): 
   }
 }
 
-/** Replaces `values` by the sum of all workers' values. Throws PeerLost. */
-export async function allReduce(values: Float32Array, peers: Peers, place: Place): Promise<void> {
+/** Replaces `values` by the sum of all workers' values. One after the other may use the same `buffers`. Throws PeerLost. */
+export async function allReduce(values: Float32Array, peers: Peers, place: Place, buffers: Buffers): Promise<void> {
   if (place.size === 1) return;
-  await (values.length <= DIRECT_LIMIT || place.size === 2 ? direct : ring)(values, peers, place);
+  await (values.length <= DIRECT_LIMIT || place.size === 2 ? direct : ring)(values, peers, place, buffers);
 }

@@ -5,7 +5,7 @@
 import { createHmac } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
 import { type TLSSocket, type Server, connect, createServer } from "node:tls";
-import { type Peers, allReduce } from "./all-reduce.ts";
+import { Buffers, type Peers, allReduce } from "./all-reduce.ts";
 import { Channel, PeerLost } from "./channel.ts";
 
 export interface GroupOptions {
@@ -200,10 +200,11 @@ export async function joinGroup(options: GroupOptions): Promise<Group> {
   const gathering = new Gathering(options);
   try {
     const peers = await gathering.gather();
+    const buffers = new Buffers();
     const group: Group = {
       rank,
       size,
-      sum: (values) => allReduce(values, peers, { rank, size }),
+      sum: (values) => allReduce(values, peers, { rank, size }, buffers),
       broadcast: (values) => broadcast(values, peers, rank),
       share: (make) => share(make, peers, rank),
       finish: () => finish(peers, rank),

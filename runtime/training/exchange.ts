@@ -13,6 +13,8 @@ export interface Exchange {
 /** Means are weighted by examples, so parts of different sizes give the mean of the whole batch. */
 export function exchangeOf(group: Pick<Group, "rank" | "size" | "sum">): Exchange {
   const { rank, size } = group;
+  // Used again by each step: so much memory, allocated anew, would keep the garbage collector busy.
+  let sums = new Float32Array();
   return {
     partOf(batch) {
       const [start, end] = partOf(batch.count, size, rank);
@@ -21,8 +23,9 @@ export function exchangeOf(group: Pick<Group, "rank" | "size" | "sum">): Exchang
       return { part, count: end - start };
     },
     async mean(values, count) {
-      const sums = new Float32Array(values.length + 1);
-      if (count > 0) for (let index = 0; index < values.length; index += 1) sums[index] = (values[index] ?? 0) * count;
+      if (sums.length !== values.length + 1) sums = new Float32Array(values.length + 1);
+      for (let index = 0; index < values.length; index += 1)
+        sums[index] = count === 0 ? 0 : (values[index] ?? 0) * count;
       sums[values.length] = count;
       await group.sum(sums);
       const total = sums[values.length] ?? 1;

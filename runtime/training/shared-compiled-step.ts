@@ -31,7 +31,8 @@ class SharedCompiledStep extends CompiledTraining implements TrainStep {
   #compute(part: Batch, step: number): Float32Array {
     const fed = { ...this.fedOfBatch(part), ...this.fedSeeds(step) };
     const outputs = this.program.call("compute", fed);
-    const numbers = Float32Array.from((outputs[PARCEL] as Tensor).dataSync());
+    // A copy: the engine's own numbers go with the tensor. It is float32, as gradients are.
+    const numbers = (outputs[PARCEL] as Tensor).dataSync().slice() as Float32Array;
     this.tf.dispose([fed, outputs]);
     return numbers;
   }
