@@ -115,8 +115,8 @@ export function isObject(value: unknown): value is Record<string, unknown> {
 
 /** Strict JSON in which integers that a number cannot hold exactly become bigints. Throws SyntaxError. */
 export function parseExactJson(text: string): unknown {
-  // Looking at every number costs; such integers have 16 digits and more.
-  if (!/\d{16}/.test(text)) return JSON.parse(text);
+  // Looking at every number costs; such integers have 16 digits and more, before any point.
+  if (!/(?<![.\d])\d{16}/.test(text)) return JSON.parse(text);
   return JSON.parse(text, (_: string, value: unknown, context?: { source?: string }) =>
     typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source ?? "")
       ? BigInt(context?.source ?? "")

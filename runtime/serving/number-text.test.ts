@@ -32,4 +32,24 @@ describe("numbers as text", () => {
       { numRuns: 2000 },
     );
   });
+
+  it("writes no more digits than it takes, beginning with six", () => {
+    const digitsOf = (text: string) => text.replace(/e.*|^-|\./g, "").replace(/^0+|0+$/g, "").length;
+    const fewest = (value: number) =>
+      [6, 7, 8, 9].find((digits) => Math.fround(Number(value.toPrecision(digits))) === value) ?? 9;
+    const nearPowers = fc
+      .tuple(fc.integer({ min: -44, max: 37 }), fc.constantFrom(1, 9.999999, 9.9999995, 1.0000001, 9.5))
+      .map(([power, digits]) => Math.fround(digits * 10 ** power));
+    const any = fc.float({ noNaN: true, noDefaultInfinity: true });
+    fc.assert(
+      fc.property(fc.oneof(any, nearPowers), (value) => {
+        const precise = value.toPrecision(fewest(value));
+        expect(Number(float32Text(value))).toBe(
+          Number.isInteger(value) && Math.abs(value) < 1e6 ? value : Number(precise),
+        );
+        expect(digitsOf(float32Text(value))).toBeLessThanOrEqual(fewest(value));
+      }),
+      { numRuns: 5000 },
+    );
+  });
 });

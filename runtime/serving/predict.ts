@@ -105,7 +105,7 @@ function isNamed(value: unknown, input: string): value is Record<string, unknown
 function readTensor(value: unknown, spec: TensorSpec): Tensor {
   const shape = shapeOf(value);
   const sink = sinkOf(spec.datatype, elements(shape));
-  fill({ value, shape, level: 0, sink, offset: 0 });
+  fill({ value, shape, level: 0, sink, offset: 0, size: elements(shape) });
   return { name: spec.name, datatype: spec.datatype, shape, data: sink.data };
 }
 
@@ -161,10 +161,12 @@ function stack(rows: readonly unknown[], spec: TensorSpec): Tensor {
   const sink = sinkOf(datatype, size * rows.length);
   for (const [index, value] of rows.entries()) {
     const own = shapeOf(value);
-    if (elements(own) !== size) refuse(`Expecting tensor size: ${size} but got: ${elements(own)}`);
-    if (own.join() !== shape.join()) refuse(`Expecting shape [${shape.join(",")}] but got: [${own.join(",")}]`);
+    const found = elements(own);
+    if (found !== size) refuse(`Expecting tensor size: ${size} but got: ${found}`);
+    if (own.length !== shape.length || own.some((length, level) => length !== shape[level]))
+      refuse(`Expecting shape [${shape.join(",")}] but got: [${own.join(",")}]`);
     try {
-      fill({ value, shape, level: 0, sink, offset: index * size });
+      fill({ value, shape, level: 0, sink, offset: index * size, size });
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
       refuse(`Failed to process element: ${index} of 'instances' list. Error: INVALID_ARGUMENT: ${error.message}`);
@@ -185,9 +187,11 @@ interface Filling {
   readonly level: number;
   readonly sink: ScalarSink;
   readonly offset: number;
+  /** Elements from `level` on. */
+  readonly size: number;
 }
 
-function fill({ value, shape, level, sink, offset }: Filling): void {
+function fill({ value, shape, level, sink, offset, size }: Filling): void {
   if (level === shape.length) {
     if (Array.isArray(value)) refuse(`Encountered list at unexpected level: ${level} expected < ${shape.length}`);
     sink.put(offset, value);
@@ -197,9 +201,11 @@ function fill({ value, shape, level, sink, offset }: Filling): void {
   if (value.length !== shape[level]) {
     refuse(`Encountered list at unexpected size: ${value.length} at level: ${level} expected size: ${shape[level]}`);
   }
-  const stride = elements(shape.slice(level + 1));
-  for (const [index, item] of value.entries()) {
-    fill({ value: item, shape, level: level + 1, sink, offset: offset + index * stride });
+  const stride = size / value.length;
+  const taken = level === shape.length - 1 ? (sink.putNumbers?.(offset, value) ?? 0) : 0;
+  for (let index = taken; index < value.length; index++) {
+    const item: unknown = value[index];
+    fill({ value: item, shape, level: level + 1, sink, offset: offset + index * stride, size: stride });
   }
 }
 

@@ -3,7 +3,7 @@ import { isUtf8 } from "node:buffer";
 import { Decimal, excerpt, isObject } from "./json.ts";
 import { float32Token, float64Token } from "./number-text.ts";
 import { RequestError, refuse } from "./request-error.ts";
-import { type Datatype, type Tensor, type TensorData, isNumeric, newData } from "./tensor.ts";
+import { type Datatype, MAX_FLOAT32, type Tensor, type TensorData, isNumeric, newData } from "./tensor.ts";
 import { numbersOf } from "./wire.ts";
 
 const TYPE_NAMES: Readonly<Record<Datatype, string>> = {
@@ -28,6 +28,8 @@ export interface ScalarSink {
   readonly data: TensorData;
   /** 400 for a value that the datatype does not take. */
   put(index: number, value: unknown): void;
+  /** Takes plain numbers from the start of `values`, which is fast; returns how many it has taken, maybe none. */
+  putNumbers?(index: number, values: readonly unknown[]): number;
 }
 
 export function sinkOf(datatype: Datatype, length: number): ScalarSink {
@@ -48,7 +50,11 @@ export function sinkOf(datatype: Datatype, length: number): ScalarSink {
   const numbers = data as Float32Array;
   const read =
     datatype === "BOOL" ? boolValue : datatype === "FP32" ? floatValue : datatype === "FP64" ? doubleValue : undefined;
-  if (read !== undefined) return { data, put: (index, value) => void (numbers[index] = read(value)) };
+  if (read !== undefined) {
+    const put = (index: number, value: unknown) => void (numbers[index] = read(value));
+    const most = datatype === "FP32" ? MAX_FLOAT32 : datatype === "FP64" ? Number.MAX_VALUE : undefined;
+    return most === undefined ? { data, put } : { data, put, putNumbers: numbersTaker(numbers, most) };
+  }
   if (datatype === "INT64" || datatype === "UINT64") {
     const whole = data as BigInt64Array;
     const put = (index: number, value: unknown) => {
@@ -70,6 +76,18 @@ export function sinkOf(datatype: Datatype, length: number): ScalarSink {
     if (numbers[index] !== value) mistyped(value, datatype);
   };
   return { data, put };
+}
+
+/** Takes numbers up to the first that is none, or is larger than `most`. */
+function numbersTaker(numbers: { [index: number]: number }, most: number) {
+  return (index: number, values: readonly unknown[]): number => {
+    for (let taken = 0; taken < values.length; taken++) {
+      const value = values[taken];
+      if (typeof value !== "number" || !(value <= most && value >= -most)) return taken;
+      numbers[index + taken] = value;
+    }
+    return values.length;
+  };
 }
 
 function boolValue(value: unknown): number {

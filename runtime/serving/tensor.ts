@@ -18,6 +18,8 @@ export const ARRAYS = {
   FP64: Float64Array,
 } as const satisfies Record<Exclude<Datatype, "BYTES">, unknown>;
 
+export const MAX_FLOAT32 = 3.4028234663852886e38;
+
 export type NumericDatatype = keyof typeof ARRAYS;
 type ArrayOf<D extends NumericDatatype> = InstanceType<(typeof ARRAYS)[D]>;
 export type NumericData = { [D in NumericDatatype]: ArrayOf<D> }[NumericDatatype];
