@@ -15,6 +15,7 @@ import { Failure, systemCode } from "../failure.ts";
 import { resolveInput } from "../store/uri.ts";
 import type { AccessLevel } from "./access-log.ts";
 import { type ModelSource, ONLY_VERSION, type VersionLabel, labelled, modelAt, modelsIn } from "./model-source.ts";
+import { modelFolder } from "./single-file.ts";
 
 export interface ServeOptions {
   /** What all of it is called in progress and logs: the revision and URI of the only model, or the folder of many. */
@@ -124,7 +125,7 @@ export async function readServeOptions(argv: readonly string[], env: NodeJS.Proc
 function fromRun({ name, revision, compute, model, settings }: ServingRun, volumes: string) {
   const { uri, digest } = model;
   const models = async (): Promise<ModelSource[]> => {
-    const dir = await resolveInput(uri, volumes, model);
+    const dir = await modelFolder(await resolveInput(uri, volumes, model));
     const version = { version: ONLY_VERSION, revision, uri, digest, dir };
     return [{ name, versions: [version], labels: {}, compute, settings }];
   };
@@ -185,7 +186,7 @@ function fromFolders({ dir: folder, name, named, labels, compute, volumes }: Fol
   const dir = folder === undefined ? undefined : resolve(folder);
   const targets = named.map(nameAndUri);
   const models = async () => {
-    const found = dir === undefined ? [] : await modelsIn(dir, compute, name);
+    const found = dir === undefined ? [] : await modelsIn(await modelFolder(dir), compute, name);
     const more = await Promise.all(
       targets.map(async ([name, uri]) => modelAt(name, await locate(uri, volumes), compute, uri)),
     );
@@ -221,7 +222,7 @@ function nameAndUri(text: string): [name: string, uri: string] {
 
 /** A URI, or a path of this machine. */
 async function locate(uri: string, volumes: string): Promise<string> {
-  return uri.includes("://") ? resolveInput(uri, volumes) : resolve(uri);
+  return modelFolder(uri.includes("://") ? await resolveInput(uri, volumes) : resolve(uri));
 }
 
 function number(
