@@ -1,6 +1,10 @@
 import * as fc from "fast-check";
 import { float32Text, float32Token } from "./number-text.ts";
 
+const digitsOf = (text: string) => text.replace(/e.*|^-|\./g, "").replace(/^0+|0+$/g, "").length;
+const fewest = (value: number) =>
+  [6, 7, 8, 9].find((digits) => Math.fround(Number(value.toPrecision(digits))) === value) ?? 9;
+
 describe("numbers as text", () => {
   it.each([
     [0.5, "0.5"],
@@ -34,9 +38,6 @@ describe("numbers as text", () => {
   });
 
   it("writes no more digits than it takes, beginning with six", () => {
-    const digitsOf = (text: string) => text.replace(/e.*|^-|\./g, "").replace(/^0+|0+$/g, "").length;
-    const fewest = (value: number) =>
-      [6, 7, 8, 9].find((digits) => Math.fround(Number(value.toPrecision(digits))) === value) ?? 9;
     const nearPowers = fc
       .tuple(fc.integer({ min: -44, max: 37 }), fc.constantFrom(1, 9.999999, 9.9999995, 1.0000001, 9.5))
       .map(([power, digits]) => Math.fround(digits * 10 ** power));
