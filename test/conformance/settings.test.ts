@@ -56,7 +56,7 @@ describe("processing before the model", () => {
     const server = await serving({ processing: { input } });
     const answer = await predict(server, { instances: [[1, 2, 3, 4]] });
     expect(parsed(answer)).toEqual({ predictions: [linear([2, 1.5, 1, 0.625])] });
-  }, 30_000);
+  });
 
   it("decodes JPEG and PNG, whatever their size, and refuses what is neither", async () => {
     const server = await serving({ processing: { input: [{ image: { width: 2, height: 2, channels: 1 } }] } });
@@ -85,7 +85,7 @@ describe("processing before the model", () => {
       const refused = await predict(server, { instances: [{ b64: bytes.toString("base64") }] });
       expect([refused.status, (parsed(refused) as { error: string }).error]).toEqual([400, expect.stringMatching(why)]);
     }
-  }, 30_000);
+  });
 
   it("makes rows of a class's number, and the ids of a text's words", async () => {
     const classes = await serving({ processing: { input: [{ oneHot: { classes: 4 } }] } });
@@ -97,7 +97,7 @@ describe("processing before the model", () => {
     expect(parsed(await predict(words, { instances: ["Héllo World!", "what"] }))).toEqual({
       predictions: [linear([2, 3, 4, 5]), linear([1, 0, 0, 0])],
     });
-  }, 30_000);
+  });
 
   it.each([
     ["a step that does not fit", { input: [{ oneHot: { classes: 5 } }] }, "processing.input[0].oneHot"],
@@ -134,7 +134,7 @@ describe("processing after the model", () => {
         { name: "decisions", datatype: "BOOL" },
       ],
     });
-  }, 30_000);
+  });
 });
 
 describe("batches, queue and warm-up as declared", () => {
@@ -144,7 +144,7 @@ describe("batches, queue and warm-up as declared", () => {
     const answer = await predict(server, { instances });
     expect(parsed(answer)).toEqual({ predictions: instances.map(linear) });
     expect(await metrics(server)).toContain('modelwright_batch_padded_rows_total{model="m",version="1"} 1');
-  }, 30_000);
+  });
 
   it("puts requests together that come within maxDelay", async () => {
     const server = await serving({ batching: { maxBatchSize: 3, maxDelay: "10s" } });
@@ -152,7 +152,7 @@ describe("batches, queue and warm-up as declared", () => {
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
     expect(await metrics(server)).toContain('modelwright_batch_rows_bucket{le="4",model="m",version="1"} 1');
     expect(await metrics(server)).toContain('modelwright_batch_rows_sum{model="m",version="1"} 3');
-  }, 30_000);
+  });
 
   it("refuses what its queue cannot hold, and drops what has waited for too long", async () => {
     const server = await serving({ queue: { maxRequests: 1, timeout: "1s" } });
@@ -165,7 +165,7 @@ describe("batches, queue and warm-up as declared", () => {
     expect((await late).status).toBe(504);
     process.kill(server.enginePid, "SIGCONT");
     expect((await first).status).toBe(200);
-  }, 30_000);
+  });
 
   it("counts requests that are still being decoded as waiting", async () => {
     const image = { width: 2, height: 2, channels: 1 };
@@ -183,7 +183,7 @@ describe("batches, queue and warm-up as declared", () => {
     const refused = (await statuses).filter((status) => status === 429).length;
     expect(refused).toBeGreaterThanOrEqual(3);
     expect((await statuses).filter((status) => status === 200)).toHaveLength(6 - refused);
-  }, 30_000);
+  });
 
   it("computes the sample before it is ready, and never becomes ready with one that the model does not take", async () => {
     const good = await serving({ warmup: { requests: 2, sample: { a: [1, 2], n: [2] } } }, "pair");
@@ -191,7 +191,7 @@ describe("batches, queue and warm-up as declared", () => {
     const bad = new Program([...(await manifest("pair", { warmup: { sample: { a: [1] } } })), ...LOOPBACK]);
     expect(await bad.line("serving failed")).toMatchObject({ error: expect.stringContaining("warmup.sample") });
     expect(await bad.exited).toBe(64);
-  }, 30_000);
+  });
 });
 
 describe("logging and packing of requests", () => {
@@ -226,7 +226,7 @@ describe("logging and packing of requests", () => {
       },
       expect.objectContaining({ requestId: other.headers["x-request-id"], code: 404, call: "predict" }),
     ]);
-  }, 30_000);
+  });
 
   it("logs only what went wrong where nothing is said", async () => {
     const server = await serving({});
@@ -234,7 +234,7 @@ describe("logging and packing of requests", () => {
     await predict(server, { instances: [[1]] });
     await server.program.line("request");
     expect(server.program.lines.filter(({ message }) => message === "request").map(({ code }) => code)).toEqual([400]);
-  }, 30_000);
+  });
 
   it("takes bodies packed with gzip or deflate, and packs large answers for who takes that", async () => {
     const server = await serving({});
@@ -258,5 +258,5 @@ describe("logging and packing of requests", () => {
       const headers = { "Content-Encoding": pack === gzipSync ? "gzip" : "deflate" };
       expect((await ask(url, { body: pack(Buffer.alloc(65 * 1024 * 1024)), headers })).status).toBe(413);
     }
-  }, 30_000);
+  });
 });

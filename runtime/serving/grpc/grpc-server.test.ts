@@ -102,4 +102,4 @@ it("brings a client that lives on to new pods: its calls are soon spread over th
   await until("every pod gets its share within 20 %", async () =>
     (await shares()).every((share) => share >= 20 && share <= 30),
   );
-}, 30_000);
+});
