@@ -462,7 +462,7 @@ describe("a server that cannot serve", () => {
     ["a model that is not there", { model: { uri: "pvc://models/other" } }, 66, "InputMissing"],
     ["a claim that is not there", { model: { uri: "pvc://other/linear" } }, 66, "InputMissing"],
     ["a field that is unknown", { replicas: 2 }, 64, "InvalidSpec"],
-    ["a URI of another kind", { model: { uri: "s3://bucket/key" } }, 64, "InvalidSpec"],
+    ["a URI of another kind", { model: { uri: "ftp://bucket/key" } }, 64, "InvalidSpec"],
   ])("ends with its code for %s", async (_, change, exitCode, reason) => {
     const { code, failure } = await run(await job(change), await volumes());
     expect(code).toBe(exitCode);
