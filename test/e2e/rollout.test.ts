@@ -41,7 +41,8 @@ beforeAll(async () => {
   await kubectl.until("modeldeployment", "digits", isReady);
   for (const name of Object.keys(MODELS)) await kubectl.until("trainingjob", name, succeeded);
   url = await address("digits");
-});
+  // Images may have to be built first.
+}, 600_000);
 
 afterAll(async () => {
   await remove();
