@@ -33,6 +33,7 @@ import type { Prober } from "./pods/prober.ts";
 import { HttpTrafficProber, type TrafficProber } from "./pods/traffic-prober.ts";
 import { Reports } from "./pods/reports.ts";
 import { HorizontalPodAutoscaler, PodDisruptionBudget } from "./resources.ts";
+import { DepartedPods } from "./runs/departed.ts";
 import { configMapRecord, jobRecord } from "./runs/job-record.ts";
 import { RunReconciler } from "./runs/reconciler.ts";
 import { trainingJobKind, type TrainingJobOwner } from "./training-job/training-job.ts";
@@ -183,6 +184,7 @@ export function createOperator(options: OperatorOptions): Operator {
     }
   });
 
+  const departed = new DepartedPods();
   const runStores = {
     configMaps: children.configmaps.store,
     jobs: children.jobs.store,
@@ -194,12 +196,14 @@ export function createOperator(options: OperatorOptions): Operator {
     consistency: consistency.training,
     children: writer(consistency.training),
     stores: runStores,
+    departed,
   });
   const optimization = new RunReconciler(optimizationJobKind(optimizationJobs, lookup), {
     ...shared,
     consistency: consistency.optimization,
     children: writer(consistency.optimization),
     stores: runStores,
+    departed,
   });
   const deployment = new DeploymentReconciler({
     ...shared,
@@ -257,6 +261,8 @@ export function createOperator(options: OperatorOptions): Operator {
   children.pods.onChange(
     enqueueMapped(queues.modeldeployment, ({ metadata }) => labelKey(metadata, LABELS.modelDeployment), GATHER),
   );
+  children.pods.onChange((change) => departed.podChanged(change));
+  children.jobs.onChange((change) => departed.jobChanged(change));
   children.pods.onChange(({ after, before }: Change<PodRecord>) => {
     if (after === undefined && before !== undefined) reports.forget(before.metadata.uid);
   });

@@ -24,7 +24,7 @@ export interface ObservedRun {
   readonly jobs: readonly JobRecord[];
   /** Headless ones, of runs with several workers. */
   readonly services: readonly Identified[];
-  /** Of the current run's Job. */
+  /** Of the current run's Job, with those that have gone since it was last looked at. */
   readonly pods: readonly PodRecord[];
   /** Of the Jobs of former runs. */
   readonly formerPods: readonly PodRecord[];

@@ -15,6 +15,7 @@ import type { PodRecord } from "../pods/pod-record.ts";
 import { PROBE_SECONDS, type Reports } from "../pods/reports.ts";
 import { VOLUME_SECONDS, waitsForStart, withVolumeProblem } from "../pods/volumes.ts";
 import type { Note } from "../reasons.ts";
+import type { DepartedPods } from "./departed.ts";
 import type { ConfigMapRecord, JobRecord } from "./job-record.ts";
 import type { JobOwner, JobRun } from "./objects.ts";
 import { currentJob, type JobReport, type ObservedRun } from "./observed.ts";
@@ -54,6 +55,7 @@ export interface ReconcilerOptions {
   readonly config: OperatorConfig;
   readonly clock: Clock;
   readonly stores: RunStores;
+  readonly departed: DepartedPods;
 }
 
 /** How long after a refusal that may pass it is tried again. */
@@ -87,21 +89,21 @@ export class RunReconciler<O extends JobOwner & KubernetesObject> {
     const status = this.#kind.status(owner, wanted.run, outcome);
     const notes = [...written.notes, ...outcome.notes, ...this.#kind.notes(owner, outcome)];
     await this.#report(key, owner, status, notes, context);
-    if (written.stale) return { requeueAfterSeconds: STALE_SECONDS };
+    const gone = this.#options.departed.forget([...observed.pods, ...observed.formerPods]);
+    if (written.stale || gone) return { requeueAfterSeconds: STALE_SECONDS };
     if (written.refusal?.mayPass === true) return { requeueAfterSeconds: REFUSED_SECONDS };
     return requeue(observed);
   }
 
   async #observe(owner: Stored<O>, run: JobRun, signal: AbortSignal): Promise<ObservedRun> {
-    const { stores, config, clock } = this.#options;
+    const { stores, config, clock, departed } = this.#options;
     const { uid } = owner.metadata;
     const jobs = stores.jobs.byOwner(uid);
     const job = jobs.find((candidate) => candidate.metadata.name === run.job.run);
-    const found = job === undefined ? [] : stores.pods.byOwner(job.metadata.uid);
+    const podsOf = (one: JobRecord) => [...stores.pods.byOwner(one.metadata.uid), ...departed.of(one.metadata.uid)];
+    const found = job === undefined ? [] : podsOf(job);
     const pods = await withVolumeProblem(this.#options.client, found, clock.now(), signal);
-    const formerPods = jobs
-      .filter((other) => other !== job)
-      .flatMap(({ metadata }) => stores.pods.byOwner(metadata.uid));
+    const formerPods = jobs.filter((other) => other !== job).flatMap(podsOf);
     const configMaps = stores.configMaps.byOwner(uid);
     const services = stores.services.byOwner(uid);
     const base = { owner, run, config, now: clock.now(), configMaps, jobs, services, pods, formerPods };

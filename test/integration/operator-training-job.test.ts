@@ -263,10 +263,11 @@ describe("a TrainingJob", () => {
     const failure = { reason: "Terminated", message: "The run was asked to end", exitCode: 143 } as const;
     const last = progress(run, { state: "Failed", epoch: 1, step: 71, checkpoint: saved(1, 71), failure });
     await kubelet.end(pod, 143, JSON.stringify(last));
+    // It is gone before its run is looked at.
+    await kubelet.remove(pod);
     const seen = await space.status("trainingjobs", "digits", "is saved", ({ checkpoint }) => checkpoint?.step === 71);
     expect(seen).toMatchObject({ state: "Suspended", epoch: 1, step: 71, progressPercent: 33 });
     expect(seen.lastFailure).toBeUndefined();
-    await kubelet.remove(pod);
 
     await space.patch("trainingjobs", "digits", { suspend: false });
     const [next] = await kubelet.waitFor(POD);
