@@ -2,7 +2,7 @@ import { describe, expect, it } from "@jest/globals";
 import { Children } from "./children.ts";
 import { systemClock } from "./kernel/clock.ts";
 import { ConsistencyTracker } from "./kernel/consistency.ts";
-import { ApiError } from "./kernel/errors.ts";
+import { ApiError, type StatusDetails } from "./kernel/errors.ts";
 import { Resources } from "./kernel/resource.ts";
 import type { Create } from "./writes.ts";
 
@@ -14,8 +14,8 @@ const create: Create = {
 };
 
 /** Writes a child that the API server answers with an error. */
-function written(status: number, reason: string, message: string) {
-  const refuse = () => Promise.reject(new ApiError({ status, reason, message }));
+function written(status: number, reason: string, message: string, details?: StatusDetails) {
+  const refuse = () => Promise.reject(new ApiError({ status, reason, message, details }));
   const client = { create: refuse, apply: refuse, patch: refuse, delete: refuse, find: refuse };
   const consistency = new ConsistencyTracker({ clock: systemClock });
   const children = new Children({ client, consistency, informers: {} });
@@ -38,6 +38,38 @@ describe("a child that the API server refuses", () => {
     const message =
       'cannot set blockOwnerDeletion in this case because cannot find RESTMapping for APIVersion modelwright.dev/v1alpha1 Kind TrainingJob: no matches for kind "TrainingJob"';
     await expect(written(403, "Forbidden", message)).rejects.toThrow("cannot find RESTMapping");
+  });
+
+  it("because its namespace goes is nothing to tell or to try again: all in it goes", async () => {
+    const message = "unable to create new content in namespace lab because it is being terminated";
+    const causes = [{ reason: "NamespaceTerminating", message: "namespace lab is being terminated" }];
+    expect(await written(403, "Forbidden", message, { causes })).toEqual({ notes: [], stale: false });
+  });
+});
+
+describe("a child whose name is taken", () => {
+  async function taken(apiVersion: string, kind: string, name: string) {
+    const exists = () => Promise.reject(new ApiError({ status: 409, reason: "AlreadyExists", message: "exists" }));
+    const ownerReferences = [{ apiVersion, kind, name, uid: "2", controller: true }];
+    const metadata = { name: "digits-1", namespace: "lab", uid: "3", resourceVersion: "1", ownerReferences };
+    const find = () => Promise.resolve({ apiVersion: "v1", kind: "ConfigMap", metadata } as never);
+    const client = { create: exists, apply: exists, patch: exists, delete: exists, find };
+    const consistency = new ConsistencyTracker({ clock: systemClock });
+    const children = new Children({ client, consistency, informers: {} });
+    return children.write("lab/digits", owner, [create], new AbortController().signal);
+  }
+
+  it("by what belonged to a former object of its owner's name waits until that has gone", async () => {
+    expect(await taken("modelwright.dev/v1alpha1", "TrainingJob", "digits")).toEqual({ notes: [], stale: true });
+  });
+
+  it.each([
+    ["another object", "modelwright.dev/v1alpha1", "TrainingJob", "letters"],
+    ["an object of another group's kind", "other.dev/v1", "TrainingJob", "digits"],
+  ])("by %s is told with its owner and a remedy", async (_whose, apiVersion, kind, name) => {
+    const { refusal } = await taken(apiVersion, kind, name);
+    expect(refusal).toMatchObject({ mayPass: true, failure: { reason: "NameConflict" } });
+    expect(refusal?.failure.message).toContain(`belongs to TrainingJob ${name}; remove it, or choose another name`);
   });
 });
 

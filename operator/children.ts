@@ -1,4 +1,5 @@
 /** Carries out writes, and turns refusals that a user must know of into failures. */
+import { GROUP } from "../crds/common.ts";
 import type { Client } from "./kernel/client.ts";
 import type { ConsistencyTracker, Progress } from "./kernel/consistency.ts";
 import { ApiError } from "./kernel/errors.ts";
@@ -117,7 +118,8 @@ export class Children {
     const live = await this.#options.client.find(resource, namespace, name, { signal });
     if (live === undefined) return undefined;
     const controller = controllerOf(live);
-    if (controller?.kind === owner.kind && controller.name === owner.metadata.name) return undefined;
+    const isOurKind = controller?.kind === owner.kind && controller.apiVersion.startsWith(`${GROUP}/`);
+    if (isOurKind && controller.name === owner.metadata.name) return undefined;
     const belongs = controller === undefined ? "" : ` and belongs to ${controller.kind} ${controller.name}`;
     const message = `${resource.kind} ${name} exists${belongs}; remove it, or choose another name for this ${owner.kind}`;
     return { failure: { reason: "NameConflict", message }, child: name, mayPass: true };

@@ -1,7 +1,8 @@
+import { PassThrough } from "node:stream";
 import { ConsistencyTracker } from "./consistency.ts";
 import { Controller, type Reconcile, type ReconcileOutcome } from "./controller.ts";
 import { ApiError, TerminalError } from "./errors.ts";
-import { type Logger, silentLogger } from "./logger.ts";
+import { createLogger, type Logger, silentLogger } from "./logger.ts";
 import { WorkQueue } from "./queue.ts";
 import { FakeClock, settle } from "./testing/fake-clock.ts";
 
@@ -29,7 +30,7 @@ function start(reconcile: Reconcile, options: { concurrency?: number; consistenc
     },
   });
   const running = controller.run(stop.signal, abort.signal);
-  return { clock, queue, stop, abort, outcomes, errors, running, skipped: () => skipped };
+  return { clock, controller, queue, stop, abort, outcomes, errors, running, skipped: () => skipped };
 }
 
 const conflict = new ApiError({ status: 409, reason: "Conflict", message: "somebody wrote first" });
@@ -80,6 +81,34 @@ describe("a controller", () => {
     expect(queue.failures("a")).toBe(0);
     stop.abort();
     await running;
+  });
+
+  it("lets every line of the log say which controller, key and reconcile it is about", async () => {
+    const stream = new PassThrough();
+    const logger = createLogger({ stream });
+    const clock = new FakeClock();
+    const queue = new WorkQueue({ name: "test", clock });
+    const reconcile: Reconcile = async (_key, context) => {
+      await settle();
+      context.logger.info("from the context");
+      logger.info("from elsewhere");
+    };
+    const stop = new AbortController();
+    const ended = new Controller({ name: "test", queue, reconcile, clock, logger }).run(stop.signal);
+    queue.add("ns/a");
+    queue.add("ns/b");
+    await settle();
+    await settle();
+    stop.abort();
+    await ended;
+    const lines = String(stream.read()).trim().split("\n");
+    const fields = lines.map((line) => JSON.parse(line) as Record<string, string>);
+    for (const key of ["ns/a", "ns/b"]) {
+      const own = fields.filter((line) => line["key"] === key);
+      expect(own).toMatchObject([{ controller: "test" }, { controller: "test" }]);
+      expect(new Set(own.map((line) => line["reconcileId"])).size).toBe(1);
+    }
+    expect(new Set(fields.map((line) => line["reconcileId"])).size).toBe(2);
   });
 
   it("does not try again after a terminal error", async () => {
@@ -152,6 +181,31 @@ describe("a controller", () => {
     aborted.abort.abort(new Error("stop now"));
     await aborted.running;
     expect(aborted.outcomes).toEqual(["requeue"]);
+  });
+
+  it("runs again after it was aborted, and then takes up what was cut off", async () => {
+    const reconciled: string[] = [];
+    let away = true;
+    const first = start(
+      (key, { signal }) => (away ? rejectOnAbort(signal) : Promise.resolve(void reconciled.push(key))),
+      { concurrency: 1 },
+    );
+    first.queue.add("cut off");
+    first.queue.add("waiting");
+    await settle();
+    first.abort.abort(new Error("not the leader any more"));
+    first.stop.abort();
+    await first.running;
+    first.queue.add("came meanwhile");
+    await settle();
+    expect(reconciled).toEqual([]);
+    away = false;
+    const stop = new AbortController();
+    const again = first.controller.run(stop.signal);
+    await settle();
+    expect(reconciled.toSorted()).toEqual(["came meanwhile", "cut off", "waiting"]);
+    stop.abort();
+    await again;
   });
 
   it("puts a key off until the stores have seen what its last reconcile wrote", async () => {

@@ -62,21 +62,22 @@ export class Controller {
   }
 
   /**
-   * Resolves when all workers have finished. `stop` ends the taking of keys and lets running reconciles end;
-   * `abort` aborts these too.
+   * Resolves when all workers have finished. `stop` ends the taking of keys and lets running reconciles end; `abort` aborts
+   * these too, and their keys come again. Whoever stops it for good shuts its queue down; otherwise it may run again.
    */
   async run(stop: AbortSignal, abort: AbortSignal = new AbortController().signal): Promise<void> {
     const concurrency = this.#options.concurrency ?? 4;
     this.#options.metrics?.workers(concurrency);
-    const close = () => this.queue.shutdown();
-    if (stop.aborted) close();
-    stop.addEventListener("abort", close, { once: true });
-    await Promise.all(Array.from({ length: concurrency }, () => this.#work(abort)));
-    stop.removeEventListener("abort", close);
+    const dismiss = () => this.queue.dismiss();
+    stop.addEventListener("abort", dismiss, { once: true });
+    await Promise.all(Array.from({ length: concurrency }, () => this.#work(stop, abort)));
+    stop.removeEventListener("abort", dismiss);
   }
 
-  async #work(abort: AbortSignal): Promise<void> {
-    for (let work = await this.queue.take(); work; work = await this.queue.take()) {
+  async #work(stop: AbortSignal, abort: AbortSignal): Promise<void> {
+    while (!stop.aborted) {
+      const work = await this.queue.take();
+      if (work === undefined) return;
       try {
         await this.#handle(work, abort);
       } finally {
@@ -113,7 +114,10 @@ export class Controller {
       this.queue.add(work.key, { afterSeconds: after });
       return "requeue_after";
     } catch (error) {
-      if (abort.aborted) return "requeue";
+      if (abort.aborted) {
+        this.queue.add(work.key, { priority: work.priority });
+        return "requeue";
+      }
       return this.#failed(work, error, limit.signal.aborted);
     } finally {
       clock.clearTimeout(timer);

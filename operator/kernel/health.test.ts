@@ -21,6 +21,23 @@ describe("the health server", () => {
     await server.stop();
     expect(server.port).toBeUndefined();
   });
+
+  it("answers 500 where a page or a check fails, and goes on", async () => {
+    const fails = () => {
+      throw new Error("a mistake of the caller");
+    };
+    const pages = { "/page": () => Promise.reject(new Error("no news")) };
+    const server = new HealthServer({ port: 0, host: "127.0.0.1", live: { bad: fails }, pages });
+    await server.start();
+    const get = async (path: string) => {
+      const response = await fetch(`http://127.0.0.1:${server.port}${path}`);
+      return [response.status, await response.text()];
+    };
+    expect(await get("/page")).toEqual([500, "/page failed: no news\n"]);
+    expect(await get("/livez")).toEqual([500, "/livez failed: a mistake of the caller\n"]);
+    expect(await get("/readyz")).toEqual([200, "ok\n"]);
+    await server.stop();
+  });
 });
 
 describe("the watch over the event loop", () => {

@@ -36,7 +36,10 @@ export class HealthServer {
     for (const [name, check] of Object.entries(options.ready ?? {})) this.#ready.set(name, check);
     this.#server = http.createServer((request, response) => {
       const [path = "", query = ""] = (request.url ?? "").split("?");
-      void this.#answer(request.method ?? "", path, query, response);
+      this.#answer(request.method ?? "", path, query, response).catch((error: unknown) => {
+        if (response.headersSent) return void response.destroy();
+        reply(response, 500, `${path} failed: ${error instanceof Error ? error.message : String(error)}\n`);
+      });
     });
   }
 
@@ -82,11 +85,7 @@ export class HealthServer {
       return reply(response, 200, JSON.stringify(await page(new URLSearchParams(query))), "application/json");
     }
     if (path !== "/metrics" || !registry) return reply(response, 404, "there are /livez, /readyz and /metrics\n");
-    try {
-      reply(response, 200, await registry.metrics(), registry.contentType);
-    } catch (error) {
-      reply(response, 500, `metrics failed: ${error instanceof Error ? error.message : String(error)}\n`);
-    }
+    reply(response, 200, await registry.metrics(), registry.contentType);
   }
 }
 

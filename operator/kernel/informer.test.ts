@@ -17,6 +17,7 @@ class Collection {
   #version = 1;
   #compacted = 0;
   #failing = 0;
+  #failure: Error | undefined;
   #ending: Error | "end" | undefined;
   #wake: () => void = () => undefined;
 
@@ -48,8 +49,9 @@ class Collection {
     this.#log = [];
   }
 
-  fail(times: number): void {
-    this.#failing += times;
+  fail(times: number, failure = new ApiError({ status: 500, reason: "InternalError", message: "try later" })): void {
+    this.#failing = times;
+    this.#failure = failure;
   }
 
   source(): WatchSource {
@@ -61,7 +63,7 @@ class Collection {
     this.requests++;
     if (this.#failing > 0) {
       this.#failing--;
-      throw new ApiError({ status: 500, reason: "InternalError", message: "try later" });
+      throw this.#failure;
     }
     this.#ending = undefined;
     let at = Number(options.resourceVersion ?? 0);
@@ -130,6 +132,19 @@ describe("an informer", () => {
     expect(collection.requests).toBe(6);
     await clock.advance(600_000);
     expect(collection.requests).toBeLessThan(30);
+    await end();
+  });
+
+  it("looks every three seconds whether a server that was away is back", async () => {
+    const collection = new Collection();
+    collection.fail(1000, new ApiError({ status: 0, reason: "ConnectionFailed", message: "refused" }));
+    const { clock, informer, end } = follow(collection);
+    await clock.advance(600_000);
+    expect(collection.requests).toBeGreaterThan(200);
+    expect(collection.requests).toBeLessThan(210);
+    collection.fail(0);
+    await clock.advance(3000);
+    expect(informer.hasSynced).toBe(true);
     await end();
   });
 

@@ -10,6 +10,10 @@ import { Store } from "./store.ts";
 import type { IndexFunction } from "./store-index.ts";
 
 const healthyMilliseconds = 5000;
+/** The longest pause between two tries. */
+const mostSeconds = 30;
+/** The longest where no answer came: it burdens nobody, and when the server is back nobody should wait long. */
+const awaySeconds = 3;
 
 /** The part of a Client that informers use. */
 export interface WatchSource {
@@ -136,7 +140,7 @@ export class Informer<T extends KubernetesObject, P extends Identified = Stored<
   }
 
   async #keep(namespace: string, reflector: Reflector<T>, signal: AbortSignal): Promise<void> {
-    const backoff = new Backoff(0.2, 30, this.#options.random);
+    const backoff = new Backoff(0.2, mostSeconds, this.#options.random);
     while (!signal.aborted) {
       const started = this.#clock.monotonic();
       let failure: unknown;
@@ -155,7 +159,8 @@ export class Informer<T extends KubernetesObject, P extends Identified = Stored<
 
   async #pause(failure: unknown, backoff: Backoff, namespace: string, signal: AbortSignal): Promise<void> {
     const asked = failure instanceof ApiError ? (failure.retryAfterSeconds ?? 0) * 1000 : 0;
-    const pause = Math.max(backoff.next(), Math.min(asked, 30_000));
+    const isAway = failure instanceof ApiError && failure.isUnanswered;
+    const pause = Math.max(backoff.next(isAway ? awaySeconds : mostSeconds), Math.min(asked, mostSeconds * 1000));
     if (failure !== undefined) {
       this.#options.observer?.failed(this.resource.plural);
       const retryInSeconds = Math.round(pause) / 1000;

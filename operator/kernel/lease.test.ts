@@ -1,3 +1,4 @@
+import * as fc from "fast-check";
 import type { ILease } from "kubernetes-models/coordination.k8s.io/v1/Lease";
 import type { Clock } from "./clock.ts";
 import { ApiError } from "./errors.ts";
@@ -95,6 +96,21 @@ function candidate(
 
 const never = new AbortController().signal;
 
+/** A process that stands for election, leads while it can, and is started again when it has lost. Says whether it leads. */
+function stands(clock: Clock, server: LeaseServer, line: { isCut: boolean }, name: string, signal: AbortSignal) {
+  let current: LeaderElection | undefined;
+  const live = async () => {
+    for (let start = 1; !signal.aborted; start++) {
+      current = candidate(clock, server.client(line), `${name}-${start}`);
+      if (!(await current.acquire(signal))) return;
+      let end: string = await current.hold(signal);
+      while (end === "interrupted" && (await current.regain(signal)) === "leading") end = await current.hold(signal);
+    }
+  };
+  void live();
+  return () => current?.isLeader === true;
+}
+
 describe("leader election", () => {
   it("gives a free lease to the first who asks, with times of six fractional digits", async () => {
     const clock = new FakeClock();
@@ -180,8 +196,97 @@ describe("leader election", () => {
       await clock.advance(100);
       expect(one.isLeader && two.isLeader).toBe(false);
     }
-    expect(await held).toBe("lost");
+    expect(await held).toBe("interrupted");
     expect(two.isLeader).toBe(true);
+    line.isCut = false;
+    expect(await one.regain(never)).toBe("lost");
+  });
+
+  it("leads again after an outage of any length in which nobody else has led", async () => {
+    const clock = new FakeClock();
+    const server = new LeaseServer();
+    const line = { isCut: false };
+    const one = candidate(clock, server.client(line), "one");
+    await one.acquire(never);
+    const held = one.hold(never);
+    await clock.advance(2000);
+    line.isCut = true;
+    await clock.advance(4000);
+    expect(await held).toBe("interrupted");
+    expect([one.isLeader, one.isHealthy]).toEqual([false, true]);
+    const regained = one.regain(never);
+    await clock.advance(600_000);
+    line.isCut = false;
+    await clock.advance(1000);
+    expect(await regained).toBe("leading");
+    expect(server.lease?.spec).toMatchObject({ holderIdentity: "one", leaseTransitions: 0 });
+    void one.hold(never);
+    await clock.advance(60_000);
+    expect(one.isLeader).toBe(true);
+  });
+
+  it.each([
+    ["was handed on", (lease: Stored<ILease>) => ({ ...lease, spec: { ...lease.spec, holderIdentity: "" } })],
+    ["is gone", () => undefined],
+  ])("does not lead again when the lease %s meanwhile: somebody else may have led", async (_what, becomes) => {
+    const clock = new FakeClock();
+    const server = new LeaseServer();
+    const line = { isCut: false };
+    const one = candidate(clock, server.client(line), "one");
+    await one.acquire(never);
+    const held = one.hold(never);
+    line.isCut = true;
+    await clock.advance(4000);
+    expect(await held).toBe("interrupted");
+    if (server.lease) server.lease = becomes(server.lease);
+    line.isCut = false;
+    expect(await one.regain(never)).toBe("lost");
+    expect(one.isLeader).toBe(false);
+  });
+
+  it("stops also while it cannot reach the server", async () => {
+    const clock = new FakeClock();
+    const line = { isCut: false };
+    const one = candidate(clock, new LeaseServer().client(line), "one");
+    await one.acquire(never);
+    const held = one.hold(never);
+    line.isCut = true;
+    await clock.advance(4000);
+    await held;
+    const stop = new AbortController();
+    const regained = one.regain(stop.signal);
+    await clock.advance(10_000);
+    stop.abort();
+    expect(await regained).toBe("stopped");
+  });
+
+  it("never lets two lead, whichever lines are cut and for how long", async () => {
+    const step = fc.record({
+      cut: fc.tuple(fc.boolean(), fc.boolean()),
+      milliseconds: fc.integer({ min: 100, max: 6000 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 8 }), async (steps) => {
+        const clock = new FakeClock();
+        const server = new LeaseServer();
+        const lines = [{ isCut: false }, { isCut: false }];
+        const stop = new AbortController();
+        const leads = lines.map((line, index) => stands(clock, server, line, `candidate-${index}`, stop.signal));
+        for (const { cut, milliseconds } of steps) {
+          lines.forEach((line, index) => (line.isCut = cut[index] === true));
+          for (let passed = 0; passed < milliseconds; passed += 100) {
+            await clock.advance(100);
+            expect(leads.filter((isLeader) => isLeader()).length).toBeLessThanOrEqual(1);
+          }
+        }
+        for (const line of lines) line.isCut = false;
+        await clock.advance(10_000);
+        expect(leads.filter((isLeader) => isLeader())).toHaveLength(1);
+        stop.abort();
+        await settle();
+      }),
+      { numRuns: 20 },
+    );
   });
 
   it("survives an outage shorter than the deadline", async () => {

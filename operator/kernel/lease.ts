@@ -34,6 +34,12 @@ export interface LeaderElectionOptions {
   readonly random?: (() => number) | undefined;
 }
 
+/**
+ * How leading ended: in good order ("stopped"), since another holds the lease ("lost"), or since it could not be renewed
+ * in time ("interrupted"), after which `regain` tells more. In any case nothing may be written any more.
+ */
+export type TermEnd = "stopped" | "lost" | "interrupted";
+
 /** How long one watch of a lease lasts that others hold. */
 const watchSeconds = 60;
 
@@ -82,9 +88,7 @@ export class LeaderElection {
     while (!signal.aborted) {
       const started = this.#clock.monotonic();
       if (await this.#attempt(signal)) {
-        this.#renewedAt = started;
-        this.#options.observer?.leading(this.name, true);
-        logger.info("leading", { lease: this.name, identity });
+        this.#lead(started);
         return true;
       }
       await this.#waitForNews(signal);
@@ -92,15 +96,32 @@ export class LeaderElection {
     return false;
   }
 
-  /** Renews until the signal aborts ("stopped") or the lease cannot be kept ("lost": end the process). */
-  async hold(signal: AbortSignal): Promise<"stopped" | "lost"> {
+  /** Renews until the signal aborts or the lease cannot be kept. */
+  async hold(signal: AbortSignal): Promise<TermEnd> {
     while (!signal.aborted) {
       await sleep(this.#clock, Math.max(0, Math.min(this.#retry, this.#deadline - this.#sinceRenewal())), signal);
       if (signal.aborted) break;
       const started = this.#clock.monotonic();
       // After a long stall another may lead already: do not even ask.
       if (this.#sinceRenewal() < this.#lease && (await this.#attempt(signal))) this.#renewedAt = started;
-      else if (this.#sinceRenewal() >= this.#deadline || this.#isOthers()) return this.#lost();
+      else if (this.#isOthers()) return this.#lost();
+      else if (this.#sinceRenewal() >= this.#deadline) return this.#interrupted();
+    }
+    return "stopped";
+  }
+
+  /**
+   * After an interruption: leads again if nobody else can have led meanwhile, so that all that this process remembers still
+   * holds. Otherwise the lease is lost. "stopped": the signal aborted.
+   */
+  async regain(signal: AbortSignal): Promise<"leading" | "lost" | "stopped"> {
+    while (!signal.aborted) {
+      const started = this.#clock.monotonic();
+      const end = await this.#retake(signal);
+      if (end === "leading") this.#lead(started);
+      if (end === "lost") this.#lost();
+      if (end !== undefined) return end;
+      await sleep(this.#clock, this.#pause(), signal);
     }
     return "stopped";
   }
@@ -188,11 +209,49 @@ export class LeaderElection {
     return this.#observed?.lease.spec?.holderIdentity !== this.#options.identity;
   }
 
+  /** `started`: when the call began that wrote the lease. */
+  #lead(started: number): void {
+    this.#renewedAt = started;
+    this.#options.observer?.leading(this.name, true);
+    this.#options.logger.info("leading", { lease: this.name, identity: this.#options.identity });
+  }
+
   #lost(): "lost" {
-    this.#renewedAt = undefined;
-    this.#options.observer?.leading(this.name, false);
+    this.#follows();
     this.#options.logger.error("lost the lease", { lease: this.name, identity: this.#options.identity });
     return "lost";
+  }
+
+  #interrupted(): "interrupted" {
+    this.#follows();
+    this.#options.logger.warn("could not renew the lease in time: nothing is written until it can be had again", {
+      lease: this.name,
+      identity: this.#options.identity,
+    });
+    return "interrupted";
+  }
+
+  #follows(): void {
+    this.#renewedAt = undefined;
+    this.#options.observer?.leading(this.name, false);
+  }
+
+  /** Who else led has written the name of another into the lease; one that is gone may have been anybody's. */
+  async #retake(signal: AbortSignal): Promise<"leading" | "lost" | undefined> {
+    const { client, namespace, identity } = this.#options;
+    const options = { signal, timeoutSeconds: this.#callSeconds };
+    try {
+      const lease = await client.find(Resources.Lease, namespace, this.name, options);
+      if (lease?.spec?.holderIdentity !== identity) return "lost";
+      return (await this.#write(lease, signal)) ? "leading" : undefined;
+    } catch (error) {
+      this.#unreachable(error, signal);
+      return undefined;
+    }
+  }
+
+  #unreachable(error: unknown, signal: AbortSignal): void {
+    if (!signal.aborted) this.#options.logger.warn("the lease cannot be reached", { error, lease: this.name });
   }
 
   async #attempt(signal: AbortSignal): Promise<boolean> {
@@ -204,7 +263,7 @@ export class LeaderElection {
       }
       return await this.#look(signal);
     } catch (error) {
-      if (!signal.aborted) this.#options.logger.warn("the lease cannot be reached", { error, lease: this.name });
+      this.#unreachable(error, signal);
       return false;
     }
   }

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { Controller, type Reconcile } from "./controller.ts";
+import type { TermEnd } from "./lease.ts";
 import { silentLogger } from "./logger.ts";
 import { type ManagedInformer, type ManagerOptions, runManager } from "./manager.ts";
 import { WorkQueue } from "./queue.ts";
@@ -84,6 +85,74 @@ describe("a manager", () => {
     });
     synced.resolve();
     await expect(ended).rejects.toThrow("the task broke");
+  });
+});
+
+/** A lease that a test takes away and gives back. */
+class LeaseByHand {
+  readonly isHealthy = true;
+  terms = 0;
+  end = Promise.withResolvers<TermEnd>();
+  regained = Promise.withResolvers<"leading" | "lost">();
+
+  acquire = () => Promise.resolve(true);
+  hold = (signal: AbortSignal) => {
+    this.terms++;
+    this.end = Promise.withResolvers();
+    signal.addEventListener("abort", () => this.end.resolve("stopped"), { once: true });
+    return this.end.promise;
+  };
+  regain = () => this.regained.promise;
+  release = () => Promise.resolve();
+}
+
+describe("a manager whose lease could not be renewed in time", () => {
+  it("aborts all work, and goes on with it when nobody else has led", async () => {
+    const lease = new LeaseByHand();
+    const events: string[] = [];
+    const work: Reconcile = (key, { signal }) => {
+      events.push(`${key} in term ${lease.terms}`);
+      return lease.terms === 1 ? rejected(signal) : Promise.resolve();
+    };
+    const task = async (signal: AbortSignal) => {
+      events.push(`task in term ${lease.terms}`);
+      await rejected(signal).catch(() => undefined);
+    };
+    const { queue, synced, stop, ended } = setUp(work, { lease, tasks: [task] });
+    synced.resolve();
+    queue.add("cut off");
+    await settle();
+    lease.end.resolve("interrupted");
+    await settle();
+    queue.add("came meanwhile");
+    await settle();
+    expect(events).toEqual(["task in term 1", "cut off in term 1"]);
+    lease.regained.resolve("leading");
+    await settle();
+    expect(events.slice(2).toSorted()).toEqual(["came meanwhile in term 2", "cut off in term 2", "task in term 2"]);
+    stop.abort();
+    expect(await ended).toBe("stopped");
+  });
+
+  it("is lost when somebody else has led, or when its work does not end", async () => {
+    const lease = new LeaseByHand();
+    const { synced, ended } = setUp(() => Promise.resolve(), { lease });
+    synced.resolve();
+    await settle();
+    lease.end.resolve("interrupted");
+    lease.regained.resolve("lost");
+    expect(await ended).toBe("lost");
+
+    const endless = new LeaseByHand();
+    const stuck = setUp(() => new Promise(() => undefined), { lease: endless });
+    stuck.synced.resolve();
+    stuck.queue.add("a");
+    await settle();
+    endless.end.resolve("interrupted");
+    endless.regained.resolve("leading");
+    await stuck.clock.advance(1000);
+    expect(await stuck.ended).toBe("lost");
+    expect(endless.terms).toBe(1);
   });
 });
 

@@ -3,7 +3,7 @@ import { sleep, systemClock } from "./clock.ts";
 import type { Controller } from "./controller.ts";
 import type { EventRecorder } from "./events.ts";
 import { EventLoopWatch, type HealthServer } from "./health.ts";
-import type { LeaderElection } from "./lease.ts";
+import type { LeaderElection, TermEnd } from "./lease.ts";
 import type { Logger } from "./logger.ts";
 import type { ResourceName } from "./resource.ts";
 
@@ -15,7 +15,7 @@ export interface ManagedInformer {
   run(signal: AbortSignal): Promise<void>;
 }
 
-/** Background work that only the leader does. Ends when its signal aborts. */
+/** Background work that only the leader does. Ends when its signal aborts, after which it may be called again. */
 export type LeaderTask = (signal: AbortSignal) => Promise<void>;
 
 export interface ManagerOptions {
@@ -24,7 +24,7 @@ export interface ManagerOptions {
   readonly tasks?: readonly LeaderTask[] | undefined;
   readonly health?: HealthServer | undefined;
   /** Without it this process counts as the only one. */
-  readonly lease?: LeaderElection | undefined;
+  readonly lease?: Pick<LeaderElection, "acquire" | "hold" | "regain" | "release" | "isHealthy"> | undefined;
   readonly events?: EventRecorder | undefined;
   /** Aborts to stop in good order. */
   readonly signal: AbortSignal;
@@ -38,7 +38,8 @@ export interface ManagerOptions {
 export type ManagerOutcome = "stopped" | "lost";
 
 /**
- * Starts informers, waits until they are synced and this process leads, and runs the controllers.
+ * Starts informers, waits until they are synced and this process leads, and runs the controllers. When the lease cannot be
+ * renewed in time all work is aborted, and goes on where nobody else has led meanwhile.
  * When stopped: takes no more keys, lets running reconciles end, writes open events, releases the lease.
  */
 export async function runManager(options: ManagerOptions): Promise<ManagerOutcome> {
@@ -60,6 +61,7 @@ export async function runManager(options: ManagerOptions): Promise<ManagerOutcom
   } finally {
     informing.abort();
     await informers;
+    for (const { queue } of options.controllers) queue.shutdown();
     // Events follow the last reconcile, and the lease is held until they are written.
     await events?.stop();
     await options.lease?.release();
@@ -73,7 +75,17 @@ async function lead(options: ManagerOptions, clock: Clock): Promise<ManagerOutco
   await Promise.all(options.informers.map((informer) => informer.whenSynced(signal)));
   logger.info("informers synced", { resources: options.informers.map(({ resource }) => resource.plural) });
   if (lease && !(await lease.acquire(signal))) return "stopped";
+  for (;;) {
+    const end = await term(options, clock);
+    if (end !== "interrupted" || lease === undefined) return end === "stopped" ? "stopped" : "lost";
+    const next = await lease.regain(signal);
+    if (next !== "leading") return next;
+  }
+}
 
+/** Works for as long as this process leads. */
+async function term(options: ManagerOptions, clock: Clock): Promise<TermEnd> {
+  const { lease, signal } = options;
   const holding = new AbortController();
   const aborting = new AbortController();
   const stopping = new AbortController();
@@ -81,26 +93,37 @@ async function lead(options: ManagerOptions, clock: Clock): Promise<ManagerOutco
   signal.addEventListener("abort", stop, { once: true });
   if (signal.aborted) stop();
   const held = (lease?.hold(holding.signal) ?? Promise.resolve("stopped" as const)).then((end) => {
-    // Another may write now, so nothing here may go on.
-    if (end === "lost") aborting.abort(new Error("the lease is lost"));
-    if (end === "lost") stopping.abort();
+    // Another may write soon, so nothing here may go on.
+    if (end !== "stopped") aborting.abort(new Error("the lease is lost"));
+    if (end !== "stopped") stopping.abort();
     return end;
   });
   const working = Promise.all([
     ...options.controllers.map((controller) => controller.run(stopping.signal, aborting.signal)),
     ...(options.tasks ?? []).map((task) => task(stopping.signal)),
   ]);
+  let hasEnded = true;
   try {
     // It goes on without controllers too; a task that fails ends it.
     await Promise.race([working.then(() => aborted(stopping.signal)), aborted(stopping.signal)]);
     if (!aborting.signal.aborted) await drain(working, options, clock, aborting);
-    if (aborting.signal.aborted) await Promise.race([working, sleep(clock, 1000)]);
+    if (aborting.signal.aborted) hasEnded = await endsSoon(working, clock);
   } finally {
     signal.removeEventListener("abort", stop);
     stopping.abort();
     holding.abort();
   }
-  return held;
+  const end = await held;
+  // What still runs must not meet what would begin anew.
+  return end === "interrupted" && !hasEnded ? "lost" : end;
+}
+
+async function endsSoon(working: Promise<unknown>, clock: Clock): Promise<boolean> {
+  const done = new AbortController();
+  const late = sleep(clock, 1000, done.signal).then(() => false);
+  const hasEnded = await Promise.race([working.then(() => true), late]);
+  done.abort();
+  return hasEnded;
 }
 
 async function drain(

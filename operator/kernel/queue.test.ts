@@ -77,6 +77,15 @@ describe("a work queue", () => {
     expect(queue.addAfterFailure("a", { atLeastSeconds: 60 })).toBe(60);
   });
 
+  it("keeps its keys for later workers when those that wait are dismissed", async () => {
+    const { queue } = newQueue();
+    const waiting = queue.take();
+    queue.dismiss();
+    expect(await waiting).toBeUndefined();
+    queue.add("a");
+    expect(await takeNow(queue)).toBe("a");
+  });
+
   it("gives every waiting worker undefined when it is shut down, and takes no more keys", async () => {
     const { queue, clock } = newQueue();
     const waiting = queue.take();

@@ -126,7 +126,7 @@ export class WorkQueue {
     return this.#failures.get(key) ?? 0;
   }
 
-  /** The next key, as soon as there is one; undefined after shutdown. Call `done` with it. */
+  /** The next key, as soon as there is one; undefined when dismissed or shut down. Call `done` with it. */
   take(): Promise<Work | undefined> {
     if (this.#closed) return Promise.resolve(undefined);
     return new Promise((resolve) => {
@@ -146,13 +146,18 @@ export class WorkQueue {
     this.#dispatch();
   }
 
+  /** Waiting workers get undefined. Keys stay, and are added, for those who come later. */
+  dismiss(): void {
+    for (const taker of this.#takers.splice(0)) taker(undefined);
+  }
+
   /** Workers get undefined; adds are ignored. Taken keys are still to be finished. */
   shutdown(): void {
     this.#closed = true;
     this.#entries.clear();
     if (this.#alarm) this.#clock.clearTimeout(this.#alarm.timer);
     this.#alarm = undefined;
-    for (const taker of this.#takers.splice(0)) taker(undefined);
+    this.dismiss();
   }
 
   /** How many keys wait for a worker, delayed ones left out. */

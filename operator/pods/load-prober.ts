@@ -5,8 +5,8 @@ import { askPod } from "./ask.ts";
 import { Connections } from "../kernel/exchange.ts";
 
 export interface LoadProber {
-  /** Undefined where the pod gives no valid answer in time. Never throws. */
-  load(podIp: string): Promise<Load | undefined>;
+  /** Undefined where the pod gives no valid answer in time, or before the signal aborts. Never throws. */
+  load(podIp: string, signal?: AbortSignal): Promise<Load | undefined>;
 }
 
 export class HttpLoadProber implements LoadProber {
@@ -17,8 +17,9 @@ export class HttpLoadProber implements LoadProber {
     this.#port = port;
   }
 
-  async load(podIp: string): Promise<Load | undefined> {
-    const answer = await askPod(this.#connections, { ip: podIp, port: this.#port, path: "/load" });
+  async load(podIp: string, signal?: AbortSignal): Promise<Load | undefined> {
+    const question = { ip: podIp, port: this.#port, path: "/load", ...(signal === undefined ? {} : { signal }) };
+    const answer = await askPod(this.#connections, question);
     const parsed = Load.safeParse(answer);
     return parsed.success ? parsed.data : undefined;
   }

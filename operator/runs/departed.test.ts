@@ -44,11 +44,6 @@ describe("a pod of a run that has gone", () => {
     const departed = new DepartedPods(3);
     for (const job of ["a", "b", "c", "d"]) departed.podChanged(went(ofJob(`of-${job}`, {}, job)));
     departed.podChanged(went(ofJob("again", {}, "b")));
-    expect(["a", "b", "c", "d"].map((job) => names(departed.of(job)))).toEqual([
-      [],
-      ["of-b", "again"],
-      [],
-      ["of-d"],
-    ]);
+    expect(["a", "b", "c", "d"].map((job) => names(departed.of(job)))).toEqual([[], ["of-b", "again"], [], ["of-d"]]);
   });
 });

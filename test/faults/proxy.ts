@@ -11,6 +11,11 @@ export interface SeenRequest {
   readonly query: URLSearchParams;
 }
 
+export interface Pace {
+  readonly bytes: number;
+  readonly everyMilliseconds: number;
+}
+
 /** What happens instead of, or after, a forwarded request. */
 export type Fault =
   | {
@@ -25,6 +30,8 @@ export type Fault =
   | { readonly kind: "reset-after" }
   /** Nothing ever comes back. */
   | { readonly kind: "silence" }
+  /** The answer comes a few bytes at a time. */
+  | ({ readonly kind: "drip" } & Pace)
   /** The server does it, but only so many bytes of its answer come. */
   | { readonly kind: "cut"; readonly bytes: number; readonly ending: "end" | "reset" | "silence" };
 
@@ -40,6 +47,7 @@ export class Stream {
   readonly #response: ServerResponse;
   readonly #stop: () => void;
   #frozen = false;
+  #drip: Pace | undefined;
 
   constructor(request: SeenRequest, response: ServerResponse, stop: () => void) {
     this.request = request;
@@ -47,8 +55,16 @@ export class Stream {
     this.#stop = stop;
   }
 
-  forward(chunk: Buffer): void {
-    if (!this.#frozen) this.#response.write(chunk);
+  forward(chunk: Buffer): Promise<void> | undefined {
+    if (this.#frozen) return undefined;
+    if (this.#drip) return trickle(chunk, this.#response, this.#drip);
+    this.#response.write(chunk);
+    return undefined;
+  }
+
+  /** From now on a few bytes at a time. */
+  drip(pace: Pace): void {
+    this.#drip = pace;
   }
 
   /** From now on neither a byte nor an end: what a vanished peer looks like. */
@@ -154,6 +170,11 @@ export class FaultProxy {
     this.#rules.push({ fault, matches, times });
   }
 
+  /** From now on all is well. */
+  heal(): void {
+    this.#rules.length = 0;
+  }
+
   /** Faults that no request has met yet. */
   get pending(): number {
     return this.#rules.reduce((sum, rule) => sum + rule.times, 0);
@@ -209,11 +230,16 @@ export class FaultProxy {
     response.writeHead(answer.statusCode, Object.fromEntries(headers));
     response.flushHeaders();
     if (fault?.kind === "cut") return cut(answer.body, response, fault);
-    if (seen.query.get("watch") !== "true") return void response.end(Buffer.from(await answer.body.arrayBuffer()));
+    if (seen.query.get("watch") !== "true") {
+      const whole = Buffer.from(await answer.body.arrayBuffer());
+      if (fault?.kind === "drip") await trickle(whole, response, fault);
+      return void response.end(fault?.kind === "drip" ? undefined : whole);
+    }
     const stream = new Stream(seen, response, () => gone.abort());
+    if (fault?.kind === "drip") stream.drip(fault);
     this.streams.add(stream);
     try {
-      for await (const chunk of answer.body) stream.forward(chunk as Buffer);
+      for await (const chunk of answer.body) await stream.forward(chunk as Buffer);
       stream.end();
     } catch {
       // The server died, or the client or the test ended it.
@@ -221,6 +247,13 @@ export class FaultProxy {
     } finally {
       this.streams.delete(stream);
     }
+  }
+}
+
+async function trickle(chunk: Buffer, response: ServerResponse, { bytes, everyMilliseconds }: Pace): Promise<void> {
+  for (let start = 0; start < chunk.length; start += bytes) {
+    response.write(chunk.subarray(start, start + bytes));
+    await new Promise((resolve) => setTimeout(resolve, everyMilliseconds));
   }
 }
 

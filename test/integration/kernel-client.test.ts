@@ -156,12 +156,21 @@ describe("the client against a real API server", () => {
     expect(invalid.message).toContain("metadata.name");
   });
 
+  it("knows the refusal of a namespace that goes from one for want of rights", async () => {
+    const going = await server.namespace();
+    await client.delete(Resources.Namespace, "", going);
+    const error = await errorOf(
+      client.apply(Resources.ConfigMap, { metadata: { namespace: going, name: "late" }, data: {} }),
+    );
+    expect(error).toMatchObject({ isForbidden: true, isNamespaceTerminating: true });
+  });
+
   it("is refused where its account has no right, and says so", async () => {
     const kubeconfig = await server.serviceAccountKubeconfig(namespace, "nobody");
     const nobody = new Client(await loadConnection({ kubeconfig }), { userAgent: "t", fieldManager: "t" });
     const error = await errorOf(nobody.get(Resources.Secret, namespace, "a"));
     await nobody.close();
-    expect(error).toMatchObject({ isForbidden: true, status: 403 });
+    expect(error).toMatchObject({ isForbidden: true, isNamespaceTerminating: false, status: 403 });
     expect(error.message).toContain("system:serviceaccount:");
   });
 

@@ -122,4 +122,18 @@ describe("an operator alone", () => {
     // Anybody else would have to see the lease unchanged for four seconds.
     await until("it leads", async () => leads(again), { within: 3000, every: 10 });
   }, 60_000);
+
+  it("goes on by itself after the API server was away for longer than its lease lasts", async () => {
+    const { leader, standby } = await roles();
+    await end(standby.process, "SIGTERM");
+    expect(await serves("before")).toBeLessThan(5);
+    await server.crash();
+    await until("it leads no more", async () => !(await leads(leader)), often);
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    expect(await read(leader, "/livez")).toContain("ok");
+    await server.restart();
+    await until("it leads again", async () => leads(leader), often);
+    expect(await serves("after")).toBeLessThan(5);
+    expect(leader.process.exitCode).toBeNull();
+  }, 120_000);
 });

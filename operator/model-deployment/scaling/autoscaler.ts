@@ -95,25 +95,31 @@ export class Autoscaler {
     const { clock } = this.#options;
     while (!signal.aborted) {
       const startedAt = clock.monotonic();
-      await this.#round();
+      await this.#round(signal);
       const left = SAMPLE_SECONDS * 1000 - (clock.monotonic() - startedAt);
       await sleep(clock, Math.max(left, 100), signal);
     }
   }
 
-  async #round(): Promise<void> {
+  async #round(signal: AbortSignal): Promise<void> {
     const waiting = [...this.#tracked.values()];
     const work = async () => {
-      for (let tracked = waiting.pop(); tracked !== undefined; tracked = waiting.pop()) await this.#ask(tracked);
+      for (let tracked = waiting.pop(); tracked !== undefined && !signal.aborted; tracked = waiting.pop()) {
+        await this.#ask(tracked, signal);
+      }
     };
     await Promise.all(Array.from({ length: Math.min(MOST_PROBES, waiting.length) }, work));
   }
 
-  async #ask(tracked: Tracked): Promise<void> {
+  async #ask(tracked: Tracked, signal: AbortSignal): Promise<void> {
     const { ready } = tracked.target;
-    const answers = await Promise.all(
-      ready.map(async ({ id, ip }): Promise<[string, Load | undefined]> => [id, await this.#options.prober.load(ip)]),
-    );
+    const load = async ({ id, ip }: { id: string; ip: string }): Promise<[string, Load | undefined]> => [
+      id,
+      await this.#options.prober.load(ip, signal),
+    ];
+    const answers = await Promise.all(ready.map(load));
+    // Answers that were cut off say nothing of the pods.
+    if (signal.aborted) return;
     // It may have been given up, or replaced by another of its name, meanwhile.
     if (this.#tracked.get(tracked.target.key) === tracked) this.#take(tracked, new Map(answers));
   }

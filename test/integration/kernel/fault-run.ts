@@ -22,6 +22,9 @@ const answer = (status: number, reason: string, headers = {}): Fault => ({
 });
 const expired = JSON.stringify({ type: "ERROR", object: failure(410, "Expired") });
 
+/** An object in a third of a second or so. */
+const dripping = { bytes: 32, everyMilliseconds: 15 };
+
 interface Trouble {
   /** What requests meet, and how many of them. */
   readonly request: Fault;
@@ -62,6 +65,11 @@ export const troubles = {
     stream.end();
   }),
   "a reset": cutShort("reset", (stream) => stream.reset()),
+  "an answer that drips": {
+    request: { kind: "drip", ...dripping },
+    times: 1,
+    stream: (stream) => stream.drip(dripping),
+  },
   "a refused connection": { request: { kind: "reset" }, times: 2, stream: (stream) => stream.reset() },
   "silence without an end": cutShort("silence", (stream) => stream.freeze()),
 } as const satisfies Record<string, Trouble>;
