@@ -101,8 +101,8 @@ export class Children {
         return client.patch(write.resource, namespace, name, patch, { signal });
       }
       case "delete": {
-        const { name, namespace, uid } = write.metadata;
-        await client.delete(write.resource, namespace, name, { uid, signal });
+        const { name, namespace, uid, resourceVersion } = write.metadata;
+        await client.delete(write.resource, namespace, name, { uid, resourceVersion, signal });
         return undefined;
       }
     }

@@ -36,9 +36,10 @@ export interface Patch extends Common, Named {
   readonly patch: { metadata?: Record<string, unknown>; spec?: Record<string, unknown> };
 }
 
+/** Of this very object; with a resourceVersion only as it was seen. */
 export interface Delete extends Common, Named {
   readonly verb: "delete";
-  readonly metadata: { name: string; namespace: string; uid: string };
+  readonly metadata: { name: string; namespace: string; uid: string; resourceVersion?: string };
 }
 
 export type Write = Create | Apply | Patch | Delete;

@@ -22,7 +22,7 @@ function superseded(observed: ObservedRun): Write[] {
   const former = <T extends Identified>(records: readonly T[]) =>
     records.filter(({ metadata }) => !kept.includes(metadata.name) && metadata.deletionTimestamp === undefined);
   return [
-    ...former(jobs).map((job) => ({ verb: "delete", resource: Resources.Job, metadata: identityOf(job) }) as const),
+    ...former(jobs).map(remove),
     ...former(configMaps).map(
       (map) => ({ verb: "delete", resource: Resources.ConfigMap, metadata: identityOf(map) }) as const,
     ),
@@ -64,8 +64,14 @@ function job(observed: ObservedRun): Write[] {
   if (job === undefined) return wantsAttempt(observed) && !isOutdated(observed) ? create(observed) : [];
   // A new one of this name can only come when it has gone.
   if (job.metadata.deletionTimestamp !== undefined) return [];
-  if (mustGo(observed, job)) return [{ verb: "delete", resource: Resources.Job, metadata: identityOf(job) }];
+  if (mustGo(observed, job)) return [remove(job)];
   return adjust(observed, job);
+}
+
+/** As it was seen: one that has ended meanwhile has a result that nobody has recorded. */
+function remove(job: JobRecord): Write {
+  const { resourceVersion } = job.metadata;
+  return { verb: "delete", resource: Resources.Job, metadata: { ...identityOf(job), resourceVersion } };
 }
 
 /** The Secret of several workers comes first, and is named after a ConfigMap that must be there. */

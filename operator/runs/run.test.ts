@@ -255,6 +255,14 @@ describe("what is written for a run", () => {
     expect(plan(world)).toEqual(writes);
   });
 
+  it.each<World & { what: string }>([
+    { what: "that a former spec made", map: {}, job: {}, formerJob: true },
+    { what: "whose pods must change", spec: MORE, map: {}, job: { of: {} } },
+  ])("removes a Job $what only as it was seen: one that has ended meanwhile is looked at again", (world) => {
+    const jobs = planRun(observe(world)).filter(({ resource }) => resource.plural === "jobs");
+    expect(jobs).toMatchObject([{ verb: "delete", metadata: { resourceVersion: "1" } }]);
+  });
+
   it("keeps retries to failures that may pass", () => {
     const { podFailurePolicy } = runJob(trainingJob(), run, CONFIG).spec;
     expect(podFailurePolicy.rules).toEqual([
