@@ -314,7 +314,10 @@ describe("the chart", () => {
     await kubectl(["wait", "--for=condition=Established", "crd", "podmonitors.monitoring.coreos.com"]);
     expect(await install()).not.toContain("no kind PodMonitor");
     const made = await kubectl(["get", "podmonitors", "--namespace", namespace, "--output=name"]);
-    expect(made.trim().split("\n")).toHaveLength(2);
+    const names = ["", "-activator", "-models"].map(
+      (part) => `podmonitor.monitoring.coreos.com/models-modelwright${part}`,
+    );
+    expect(made.trim().split("\n")).toEqual(names);
     const args = [...asked, "--api-versions", POD_MONITOR, "--namespace", namespace];
     const items = manifests(await template(...args)).filter(({ kind }) => kind === "PodMonitor");
     const list = { apiVersion: "v1", kind: "List", items };
