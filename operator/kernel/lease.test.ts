@@ -327,6 +327,25 @@ describe("leader election", () => {
     expect(await held).toBe("lost");
   });
 
+  it("does not lead on a lease that it got before a long stall: another may have it by now", async () => {
+    const clock = new FakeClock();
+    const server = new LeaseServer();
+    const client = server.client();
+    const create = client.create.bind(client) as (...args: unknown[]) => Promise<unknown>;
+    const stalling = (...args: unknown[]) =>
+      create(...args).then((lease) => {
+        clock.stall(5000);
+        return lease;
+      });
+    const one = candidate(clock, { ...client, create: stalling } as typeof client, "one");
+    void one.acquire(never);
+    await settle();
+    expect(one.isLeader).toBe(false);
+    await clock.advance(1000);
+    expect(one.isLeader).toBe(true);
+    expect(server.calls).toBe(4);
+  });
+
   it("hands the lease on at once when released", async () => {
     const clock = new FakeClock();
     const server = new LeaseServer();

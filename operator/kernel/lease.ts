@@ -87,10 +87,7 @@ export class LeaderElection {
     logger.info("waiting for the lease", { lease: this.name, identity });
     while (!signal.aborted) {
       const started = this.#clock.monotonic();
-      if (await this.#attempt(signal)) {
-        this.#lead(started);
-        return true;
-      }
+      if ((await this.#attempt(signal)) && this.#lead(started)) return true;
       await this.#waitForNews(signal);
     }
     return false;
@@ -118,9 +115,8 @@ export class LeaderElection {
     while (!signal.aborted) {
       const started = this.#clock.monotonic();
       const end = await this.#retake(signal);
-      if (end === "leading") this.#lead(started);
-      if (end === "lost") this.#lost();
-      if (end !== undefined) return end;
+      if (end === "lost") return this.#lost();
+      if (end === "leading" && this.#lead(started)) return end;
       await sleep(this.#clock, this.#pause(), signal);
     }
     return "stopped";
@@ -209,11 +205,13 @@ export class LeaderElection {
     return this.#observed?.lease.spec?.holderIdentity !== this.#options.identity;
   }
 
-  /** `started`: when the call began that wrote the lease. */
-  #lead(started: number): void {
+  /** `started`: when the call began that wrote the lease. False where that is so long ago that another may lead by now. */
+  #lead(started: number): boolean {
+    if (this.#clock.monotonic() - started >= this.#deadline) return false;
     this.#renewedAt = started;
     this.#options.observer?.leading(this.name, true);
     this.#options.logger.info("leading", { lease: this.name, identity: this.#options.identity });
+    return true;
   }
 
   #lost(): "lost" {
