@@ -47,18 +47,20 @@ describe("a child that the API server refuses", () => {
   });
 });
 
-describe("a child whose name is taken", () => {
-  async function taken(apiVersion: string, kind: string, name: string) {
-    const exists = () => Promise.reject(new ApiError({ status: 409, reason: "AlreadyExists", message: "exists" }));
-    const ownerReferences = [{ apiVersion, kind, name, uid: "2", controller: true }];
-    const metadata = { name: "digits-1", namespace: "lab", uid: "3", resourceVersion: "1", ownerReferences };
-    const find = () => Promise.resolve({ apiVersion: "v1", kind: "ConfigMap", metadata } as never);
-    const client = { create: exists, apply: exists, patch: exists, delete: exists, find };
-    const consistency = new ConsistencyTracker({ clock: systemClock });
-    const children = new Children({ client, consistency, informers: {} });
-    return children.write("lab/digits", owner, [create], new AbortController().signal);
-  }
+const exists = () => Promise.reject(new ApiError({ status: 409, reason: "AlreadyExists", message: "exists" }));
 
+/** Writes a child of whose name there is one already, which belongs to such an owner. */
+async function taken(apiVersion: string, kind: string, name: string) {
+  const ownerReferences = [{ apiVersion, kind, name, uid: "2", controller: true }];
+  const metadata = { name: "digits-1", namespace: "lab", uid: "3", resourceVersion: "1", ownerReferences };
+  const find = () => Promise.resolve({ apiVersion: "v1", kind: "ConfigMap", metadata } as never);
+  const client = { create: exists, apply: exists, patch: exists, delete: exists, find };
+  const consistency = new ConsistencyTracker({ clock: systemClock });
+  const children = new Children({ client, consistency, informers: {} });
+  return children.write("lab/digits", owner, [create], new AbortController().signal);
+}
+
+describe("a child whose name is taken", () => {
   it("by what belonged to a former object of its owner's name waits until that has gone", async () => {
     expect(await taken("modelwright.dev/v1alpha1", "TrainingJob", "digits")).toEqual({ notes: [], stale: true });
   });

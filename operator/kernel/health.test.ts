@@ -2,6 +2,10 @@ import { EventLoopWatch, HealthServer } from "./health.ts";
 import { type Logger, silentLogger } from "./logger.ts";
 import { FakeClock } from "./testing/fake-clock.ts";
 
+const fails = () => {
+  throw new Error("a mistake of the caller");
+};
+
 describe("the health server", () => {
   it("fails a probe with the reasons, and only while there are some", async () => {
     let problem: string | undefined = "not synced";
@@ -23,9 +27,6 @@ describe("the health server", () => {
   });
 
   it("answers 500 where a page or a check fails, and goes on", async () => {
-    const fails = () => {
-      throw new Error("a mistake of the caller");
-    };
     const pages = { "/page": () => Promise.reject(new Error("no news")) };
     const server = new HealthServer({ port: 0, host: "127.0.0.1", live: { bad: fails }, pages });
     await server.start();

@@ -105,19 +105,19 @@ class SuspendedRun {
   }
 }
 
-describe("a suspended run whose pod ended and was gone at once", () => {
-  const said = (run: string) => ({
-    kind: "TrainingProgress",
-    run,
-    state: "Failed",
-    progressPercent: 40,
-    epoch: 1,
-    epochs: 3,
-    step: 71,
-    checkpoint: { epoch: 1, step: 71, time: "2026-01-01T12:00:00Z" },
-    failure: { reason: "Terminated", message: "The run was asked to end", exitCode: 143 },
-  });
+const said = (run: string) => ({
+  kind: "TrainingProgress",
+  run,
+  state: "Failed",
+  progressPercent: 40,
+  epoch: 1,
+  epochs: 3,
+  step: 71,
+  checkpoint: { epoch: 1, step: 71, time: "2026-01-01T12:00:00Z" },
+  failure: { reason: "Terminated", message: "The run was asked to end", exitCode: 143 },
+});
 
+describe("a suspended run whose pod ended and was gone at once", () => {
   it("shows where it was saved, and goes on showing it", async () => {
     const world = new SuspendedRun();
     await world.reconcile();

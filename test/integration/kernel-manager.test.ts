@@ -292,13 +292,14 @@ describe("two operators with one lease", () => {
   }, 20_000);
 });
 
+const isList = ({ query }: SeenRequest) => query.has("sendInitialEvents") || query.has("limit");
+
 describe("one operator alone", () => {
   it("goes on by itself after an outage longer than its lease, without reading its lists anew", async () => {
     const proxy = new FaultProxy(connection);
     const one = await startManager("one", await proxy.start());
     await greet("a", "Ada");
     await says("a", "Hello, Ada!");
-    const isList = ({ query }: SeenRequest) => query.has("sendInitialEvents") || query.has("limit");
     const lists = proxy.requests.filter(isList).length;
     proxy.inject({ kind: "reset" }, () => true, 1_000_000);
     for (const stream of proxy.streams) stream.reset();
