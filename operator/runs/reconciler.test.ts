@@ -6,7 +6,7 @@ import type { Client } from "../kernel/client.ts";
 import { ConsistencyTracker } from "../kernel/consistency.ts";
 import { Informer, type WatchSource } from "../kernel/informer.ts";
 import { silentLogger } from "../kernel/logger.ts";
-import { controllerReference, type KubernetesObject, type Stored } from "../kernel/meta.ts";
+import { controllerReference, type Identified, type KubernetesObject, type Stored } from "../kernel/meta.ts";
 import { Store } from "../kernel/store.ts";
 import { FakeClock } from "../kernel/testing/fake-clock.ts";
 import { Kinds } from "../kinds.ts";
@@ -51,7 +51,12 @@ class SuspendedRun {
       reports: new Reports({ probe: () => Promise.resolve(undefined) }, clock),
       config: CONFIG,
       clock,
-      stores: { configMaps: this.#configMaps(owner), jobs: this.#jobs(owner), pods: this.pods },
+      stores: {
+        configMaps: this.#configMaps(owner),
+        jobs: this.#jobs(owner),
+        services: new Store<Identified>(),
+        pods: this.pods,
+      },
       departed: this.departed,
     });
   }
