@@ -413,6 +413,21 @@ describe("the status of a run", () => {
     expect(status).toMatchObject({ state: "Starting", progressPercent: 40 });
   });
 
+  it("shows what the first of several workers said when all had ended", () => {
+    const failure = { reason: "Terminated", message: "", exitCode: 143 };
+    const first = progress({ state: "Failed", step: 71, failure });
+    const other = progress({ state: "Failed", step: 0, progressPercent: 0, failure });
+    const named = (name: string, worker: number, said: object) => ({
+      ...ended(143, said),
+      metadata: pod({ name }).metadata,
+      worker,
+      createdAt: `2026-01-01T11:00:0${worker}Z`,
+    });
+    const pods = [named("second", 1, other), named("first", 0, first)];
+    const { report } = runStatus(observe({ map: {}, job: { suspend: true }, pods }), undefined);
+    expect(report).toEqual(first);
+  });
+
   it.each([
     { what: "the Job has gone", world: {} },
     { what: "the Job goes", world: { job: { complete: true, deleting: true } } },

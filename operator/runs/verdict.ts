@@ -44,9 +44,10 @@ function jobReport(pod: PodRecord, { run }: ObservedRun): JobReport | undefined 
   return reportOn(pod, { name: run.job.run, uri: run.output.uri });
 }
 
-/** What the newest pod said when it ended. */
+/** What the newest pod said when it ended; the first of several workers speaks for all. */
 function lastWords(observed: ObservedRun): JobReport | undefined {
-  const [newest] = observed.pods.toSorted((a, b) => (a.createdAt < b.createdAt ? 1 : -1));
+  const speakers = observed.pods.filter(({ worker = 0 }) => worker === 0);
+  const [newest] = speakers.toSorted((a, b) => (a.createdAt < b.createdAt ? 1 : -1));
   return newest?.ended === undefined ? undefined : jobReport(newest, observed);
 }
 
