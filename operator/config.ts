@@ -18,6 +18,15 @@ export interface PodDefaults {
   readonly energy?: readonly string[];
   /** Names of hosts that https:// URIs may name although their addresses are private. */
   readonly allowedHosts?: readonly string[];
+  /** Through which pods reach stores that are not on volumes. */
+  readonly proxy?: Proxy | undefined;
+}
+
+export interface Proxy {
+  /** Such as http://proxy.example.com:3128, without credentials. */
+  readonly url: string;
+  /** Hosts that are reached directly; `.example.com` stands for all below it. */
+  readonly exclude: readonly string[];
 }
 
 export const DEFAULT_REQUESTS = { cpu: "100m", memory: "256Mi" } as const;

@@ -30,6 +30,9 @@ describe("the operator's flags", () => {
       "--architecture=arm64",
       "--image-pull-secret=registry",
       "--allowed-host=files.lab",
+      "--proxy=http://proxy.lab:3128",
+      "--proxy-exclude=.svc",
+      "--proxy-exclude=store.lab",
     );
     expect(config).toMatchObject({
       requests: { cpu: "1", memory: "1Gi" },
@@ -37,6 +40,7 @@ describe("the operator's flags", () => {
       architectures: ["amd64", "arm64"],
       imagePullSecrets: ["registry"],
       allowedHosts: ["files.lab"],
+      proxy: { url: "http://proxy.lab:3128", exclude: [".svc", "store.lab"] },
     });
   });
 
@@ -46,6 +50,7 @@ describe("the operator's flags", () => {
     ["--architecture=x86/64", "--architecture x86/64 is no name; use lower-case letters"],
     ["--image-pull-secret=My_Secret", "--image-pull-secret My_Secret is no name"],
     ["--energy=pue=0.5", "--energy pue=0.5: give a number from 1 to 5"],
+    ["--proxy=http://me:secret@proxy", "--proxy is not of the form http://HOST:PORT; credentials"],
     ["--health-port=70000", "--health-port 70000 is no port; give a number from 0"],
     ["--log-level=loud", "--log-level loud is none of error, warn, info, debug; choose one"],
   ])("refuse %s and say how to put it right", (flag, message) => {

@@ -1,7 +1,7 @@
 /** How the operator is started. */
 import { parseArgs } from "node:util";
 import { energyModel } from "../crds/contract/energy-model.ts";
-import { DEFAULT_REQUESTS, type OperatorConfig } from "./config.ts";
+import { DEFAULT_REQUESTS, type OperatorConfig, type Proxy } from "./config.ts";
 import type { PortRange } from "./model-deployment/scaling/ports.ts";
 import type { LogLevel } from "./kernel/logger.ts";
 
@@ -45,6 +45,8 @@ export const USAGE = `Usage: node operator/main.ts --runtime-image IMAGE [option
   --image-pull-secret NAME   Secret in the pod's namespace, for pods that do not name one; may be repeated
   --energy NAME=NUMBER       what jobs reckon energy with: gramsPerKWh, pue, idleWattsPerCpu, busyWattsPerCpu; may be repeated
   --allowed-host NAME        host that https:// URIs may name although its address is private; may be repeated
+  --proxy URL                HTTP proxy through which pods reach stores, such as http://proxy.example.com:3128
+  --proxy-exclude HOST       host that pods reach without it, or .example.com for all below; may be repeated
   --leader-elect             let one of several operators work (MODELWRIGHT_LEADER_ELECT=true)
   --identity NAME            as which the lease is held, such as a pod's name and uid: a process that was started again under
                              it goes on at once, so no two may run with the same; default: a new one for each process
@@ -83,6 +85,7 @@ export function readFlags(args: readonly string[], environment: Readonly<Record<
       imagePullSecrets: names("image-pull-secret", values["image-pull-secret"]),
       energy: energy(values.energy),
       allowedHosts: names("allowed-host", values["allowed-host"]),
+      proxy: proxy(values.proxy, values["proxy-exclude"]),
     },
     namespaces: values.namespace ?? fromEnvironment,
     leaderElect: values["leader-elect"] ?? environment["MODELWRIGHT_LEADER_ELECT"] === "true",
@@ -111,6 +114,8 @@ function parse(args: readonly string[]) {
         "image-pull-secret": { type: "string", multiple: true },
         energy: { type: "string", multiple: true },
         "allowed-host": { type: "string", multiple: true },
+        proxy: { type: "string" },
+        "proxy-exclude": { type: "string", multiple: true },
         "leader-elect": { type: "boolean" },
         "lease-namespace": { type: "string" },
         identity: { type: "string" },
@@ -174,6 +179,21 @@ function energy(given: readonly string[] = []): readonly string[] {
     throw new FlagError(`--energy ${cause instanceof Error ? cause.message : String(cause)}`);
   }
   return given;
+}
+
+function proxy(url: string | undefined, exclude: readonly string[] = []): Proxy | undefined {
+  if (url === undefined) return undefined;
+  if (!/^https?:\/\/[A-Za-z0-9.-]+(:[0-9]+)?$/.test(url)) {
+    throw new FlagError("--proxy is not of the form http://HOST:PORT; credentials and paths are no part of it");
+  }
+  for (const host of exclude) {
+    if (!/^[A-Za-z0-9.:*-]+$/.test(host)) {
+      throw new FlagError(
+        `--proxy-exclude ${host} is no host; give a name, an address, or .example.com for all below it`,
+      );
+    }
+  }
+  return { url, exclude };
 }
 
 function names(flag: string, given: readonly string[] = []): readonly string[] {

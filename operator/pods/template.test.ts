@@ -151,6 +151,20 @@ describe("a pod that reads from a store", () => {
     expect(containerOf({ run: fetching("https"), defaults }).env).toContainEqual(allowed);
     expect(containerOf({ run: fetching("s3"), defaults }).env).not.toContainEqual(allowed);
   });
+
+  it("fetch through the installation's proxy, unless their object says another", () => {
+    const url = "http://proxy.lab:3128";
+    const defaults = { requests: {}, proxy: { url, exclude: [".svc", "store.lab"] } };
+    const all = [
+      { name: "HTTPS_PROXY", value: url },
+      { name: "HTTP_PROXY", value: url },
+      { name: "NO_PROXY", value: ".svc,store.lab" },
+    ];
+    expect(containerOf({ run: fetching("s3"), defaults }).env).toEqual(all);
+    expect(containerOf({ defaults }).env).toEqual([]);
+    const own = { name: "HTTPS_PROXY", value: "" };
+    expect(containerOf({ run: fetching("s3"), defaults, pod: { env: [own] } }).env).toEqual([all[1], all[2], own]);
+  });
 });
 
 describe("the defaults of the installation", () => {

@@ -88,7 +88,7 @@ function container(request: PodRequest): Container {
     name: CONTAINER,
     image,
     args: [COMMANDS[run.kind], "--job", PATHS.job, ...(serves(run) ? ["--traffic", PATHS.traffic] : [])],
-    env: [...threads(resources), ...energy(request), ...allowedHosts(request), ...(pod.env ?? [])],
+    env: [...threads(resources), ...energy(request), ...allowedHosts(request), ...proxy(request), ...(pod.env ?? [])],
     resources: {
       limits: { ...amounts(resources.limits), ...gpuLimits(gpu) },
       requests: { ...defaultRequests(request), ...amounts(resources.requests) },
@@ -124,6 +124,15 @@ function allowedHosts({ run, defaults }: PodRequest): NonNullable<Container["env
   const { allowedHosts: hosts = [] } = defaults;
   const asks = inputUris(run).some((uri) => uri.startsWith("https://"));
   return hosts.length === 0 || !asks ? [] : [{ name: ENV.allowedHosts, value: hosts.join() }];
+}
+
+/** For pods that fetch from afar, by the names that are common for it; what the object itself says wins. */
+function proxy({ run, pod, defaults }: PodRequest): NonNullable<Container["env"]> {
+  const { url, exclude = [] } = defaults.proxy ?? {};
+  if (url === undefined || inputUris(run).every((uri) => uri.startsWith("pvc://"))) return [];
+  const own = new Set(pod?.env?.map(({ name }) => name));
+  const all = { HTTPS_PROXY: url, HTTP_PROXY: url, NO_PROXY: exclude.join(",") };
+  return Object.entries(all).flatMap(([name, value]) => (own.has(name) ? [] : [{ name, value }]));
 }
 
 function amounts(quantities: Resources["limits"]): Record<string, string> {

@@ -80,6 +80,8 @@ const changes: Record<string, { to: string; besides?: string[] }> = {
   "energy.idleWattsPerCpu": { to: "2" },
   "energy.busyWattsPerCpu": { to: "9" },
   allowedHosts: { to: '["other"]' },
+  "proxy.url": { to: '"http://other:3128"' },
+  "proxy.exclude": { to: '["other"]' },
   "activator.enabled": { to: "false" },
   "activator.replicas": { to: "3" },
   "activator.ports": { to: '"30000-30099"' },
@@ -254,6 +256,7 @@ describe("the chart", () => {
     "activator.",
     "defaultRequests.",
     "energy.",
+    "proxy.",
   ])("refuses a value that it does not know: %sunknown", async (prefix) => {
     await expect(template("--set", `${prefix}unknown=1`)).rejects.toThrow(
       /additional properties 'unknown' not allowed/i,
@@ -265,6 +268,7 @@ describe("the chart", () => {
     await expect(template("--set", "image.digest=abc")).rejects.toThrow(/digest/);
     await expect(template("--set", "defaultRequests.cpu=much")).rejects.toThrow(/cpu/);
     await expect(template("--set", "energy.pue=0.5")).rejects.toThrow(/pue/);
+    await expect(template("--set", "proxy.url=http://me:secret@proxy")).rejects.toThrow(/proxy/);
     await expect(template("--set", "networkPolicy.apiServerPorts={https}")).rejects.toThrow(/apiServerPorts/);
     await expect(template("--set-json", 'networkPolicy.metricsFrom=[{"pods": {}}]')).rejects.toThrow(/metricsFrom/);
     await expect(template("--set", "podMonitor.interval=often")).rejects.toThrow(/interval/);

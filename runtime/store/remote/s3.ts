@@ -17,6 +17,7 @@ import { checkHost, guardedLookup } from "./addresses.ts";
 import type { Part } from "./download.ts";
 import type { Entry } from "./remote.ts";
 
+const NOBODY = { accessKeyId: "", secretAccessKey: "" };
 const GOOGLE = "https://storage.googleapis.com";
 
 export interface Location {
@@ -57,11 +58,18 @@ async function clientFor(uri: string, access: Access): Promise<S3Client> {
     region: access.region ?? (google ? "auto" : "us-east-1"),
     // A service that is named by its endpoint need not know its buckets as hosts.
     ...(endpoint === undefined ? {} : { endpoint, forcePathStyle: true }),
-    // Requests without credentials are not signed.
-    ...(credentials === undefined ? { signer: { sign: async (request) => request } } : { credentials }),
+    // Requests without credentials are not signed, and none are looked for: not in the machine's metadata either.
+    ...(credentials === undefined
+      ? { signer: { sign: async (request) => request }, credentials: NOBODY }
+      : { credentials }),
     requestHandler: {
-      httpAgent: new HttpAgent({ keepAlive: true, lookup }),
-      httpsAgent: new HttpsAgent({ keepAlive: true, lookup, ...(ca === undefined ? {} : { ca }) }),
+      httpAgent: new HttpAgent({ keepAlive: true, lookup, proxyEnv: process.env }),
+      httpsAgent: new HttpsAgent({
+        keepAlive: true,
+        lookup,
+        proxyEnv: process.env,
+        ...(ca === undefined ? {} : { ca }),
+      }),
       connectionTimeout: 10_000,
       requestTimeout: 60_000,
     },

@@ -1,7 +1,7 @@
 /** Requests over HTTP with what a download needs: checked addresses, few redirects, time limits. */
 import { once } from "node:events";
-import { type IncomingMessage, request as httpRequest } from "node:http";
-import { request as httpsRequest } from "node:https";
+import { Agent as HttpAgent, type IncomingMessage, request as httpRequest } from "node:http";
+import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import type { Readable } from "node:stream";
 import { Failure } from "../../failure.ts";
 import { checkHost, guardedLookup, type Reach } from "./addresses.ts";
@@ -24,7 +24,8 @@ async function send(url: URL, { method = "GET", headers = {}, ca, reach }: Call)
     method,
     headers: { "user-agent": "modelwright", ...headers },
     lookup: guardedLookup(reach),
-    agent: false,
+    // Through a proxy where the environment names one; it then resolves names.
+    agent: new (secure ? HttpsAgent : HttpAgent)({ proxyEnv: process.env }),
     ...(secure && ca !== undefined ? { ca } : {}),
   });
   request.setTimeout(IDLE_MILLISECONDS, () => {
