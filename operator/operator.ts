@@ -184,7 +184,7 @@ export function createOperator(options: OperatorOptions): Operator {
     }
   });
 
-  const departed = new DepartedPods();
+  const departed = new DepartedPods(children.jobs.store);
   const runStores = {
     configMaps: children.configmaps.store,
     jobs: children.jobs.store,

@@ -1,29 +1,35 @@
 /** Pods of runs that have gone: what they said last is kept until a status has it. */
 import type { Change } from "../kernel/informer.ts";
-import { controllerOf } from "../kernel/meta.ts";
+import { controllerOf, type Identified } from "../kernel/meta.ts";
+import type { Store } from "../kernel/store.ts";
 import type { PodRecord } from "../pods/pod-record.ts";
 
 /** A pod's last words have at most 4096 bytes, so this is a few megabytes in the worst case. */
 const MOST = 1000;
+
+/** The Jobs that there are. */
+type Jobs = Pick<Store<Identified>, "get">;
 
 /**
  * A pod that is taken away ends and vanishes within milliseconds, before its run is looked at. Hears of all changes of
  * pods and Jobs, and forgets the oldest pods where there are too many.
  */
 export class DepartedPods {
+  readonly #jobs: Jobs;
   readonly #most: number;
   /** By uid of the Job. */
   readonly #pods = new Map<string, readonly PodRecord[]>();
   #count = 0;
 
-  constructor(most = MOST) {
+  constructor(jobs: Jobs, most = MOST) {
+    this.#jobs = jobs;
     this.#most = most;
   }
 
   podChanged({ before, after }: Change<PodRecord>): void {
     if (after !== undefined || before?.ended === undefined) return;
     const job = jobOf(before);
-    if (job === undefined) return;
+    if (job === undefined || !this.#isThere(before, job)) return;
     const known = this.of(job);
     // The Job with the newest departure comes last.
     this.#pods.delete(job);
@@ -35,7 +41,7 @@ export class DepartedPods {
     }
   }
 
-  /** Nobody asks for the pods of a Job that is gone. */
+  /** What was kept for a Job that is gone now. */
   jobChanged({ before, after }: Change<{ readonly metadata: { readonly uid: string } }>): void {
     if (after === undefined && before !== undefined) this.#drop(before.metadata.uid);
   }
@@ -56,6 +62,12 @@ export class DepartedPods {
       else this.#pods.set(job, left);
     }
     return this.#count < before;
+  }
+
+  /** Pods follow a Job that is removed: nobody asks for these. */
+  #isThere(pod: PodRecord, job: string): boolean {
+    const name = controllerOf(pod)?.name ?? "";
+    return this.#jobs.get(pod.metadata.namespace ?? "", name)?.metadata.uid === job;
   }
 
   #drop(job: string): void {

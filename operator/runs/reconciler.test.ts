@@ -23,7 +23,8 @@ const JOB = "uid-of-the-job";
 
 /** A suspended run, whose pods are told by hand. */
 class SuspendedRun {
-  readonly departed = new DepartedPods();
+  readonly #jobs = new Store<JobRecord>();
+  readonly departed = new DepartedPods(this.#jobs);
   readonly pods = new Store<PodRecord>();
   readonly run = trainingRun(trainingJob({ suspend: true }));
   /** How often the API server refuses a status. */
@@ -38,6 +39,7 @@ class SuspendedRun {
     const resource = Kinds.TrainingJob as Informer<TrainingJobOwner>["resource"];
     this.#informer = new Informer({ client: {} as WatchSource, resource });
     this.#informer.store.put(owner);
+    this.#makeJob(owner);
     // What the reconciler calls here.
     const client = {
       applyStatus: (_resource: unknown, { status }: { status: TrainingJobStatus }) => this.#write(status),
@@ -53,7 +55,7 @@ class SuspendedRun {
       clock,
       stores: {
         configMaps: this.#configMaps(owner),
-        jobs: this.#jobs(owner),
+        jobs: this.#jobs,
         services: new Store<Identified>(),
         pods: this.pods,
       },
@@ -100,13 +102,11 @@ class SuspendedRun {
     return store;
   }
 
-  #jobs(owner: TrainingJobOwner): Store<JobRecord> {
-    const store = new Store<JobRecord>();
+  #makeJob(owner: TrainingJobOwner): void {
     const { attempt, template } = attemptOf(owner);
     const annotations = { "modelwright.dev/attempt": attempt, "modelwright.dev/template": template };
     const metadata = this.#metadata(owner, JOB, annotations);
-    store.put({ metadata, createdAt: "", suspend: true, backoffLimit: 3, failed: 0, complete: false });
-    return store;
+    this.#jobs.put({ metadata, createdAt: "", suspend: true, backoffLimit: 3, failed: 0, complete: false });
   }
 }
 

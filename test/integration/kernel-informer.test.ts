@@ -267,7 +267,7 @@ describe("an informer behind a faulty network", () => {
   });
 });
 
-async function recover(trouble: TroubleName, phase: Phase): Promise<Recovery> {
+async function recover(trouble: TroubleName | undefined, phase: Phase): Promise<Recovery> {
   const home = await server.namespace();
   for (const name of ["a", "b"]) {
     await direct.apply(Resources.ConfigMap, { metadata: { namespace: home, name }, data: {} });
@@ -279,24 +279,29 @@ describe("an informer that meets", () => {
   const names = Object.keys(troubles) as TroubleName[];
   const cases = names.flatMap((trouble) => phases.map((phase) => [trouble, phase] as const));
   const recoveries = new Map<string, Promise<Recovery>>();
+  const start = (trouble: TroubleName | undefined, phase: Phase) => {
+    const recovery = recover(trouble, phase);
+    recovery.catch(() => undefined);
+    recoveries.set(`${trouble} ${phase}`, recovery);
+  };
 
-  // All at the same time, as nearly all of it is waiting.
+  // All at the same time, as nearly all of it is waiting; and beside them the same without a fault.
   beforeAll(() => {
-    for (const [trouble, phase] of cases) {
-      const recovery = recover(trouble, phase);
-      recovery.catch(() => undefined);
-      recoveries.set(trouble + phase, recovery);
-    }
+    for (const phase of phases) start(undefined, phase);
+    for (const [trouble, phase] of cases) start(trouble, phase);
   });
   afterAll(() => Promise.allSettled(recoveries.values()));
 
   it.each(cases)(
     "%s in %s goes on within five seconds and loses nothing",
     async (trouble, phase) => {
-      const recovery = await recoveries.get(trouble + phase);
+      const recovery = await recoveries.get(`${trouble} ${phase}`);
+      const anyway = (await recoveries.get(`undefined ${phase}`))?.seconds ?? 0;
       expect(recovery).toMatchObject({ isComplete: true, unmet: 0 });
       // Silence shows after the watch's time and five seconds of grace; the watch lasts four here and 22 by default.
-      expect(recovery?.seconds).toBeLessThan(trouble === "silence without an end" ? 4 + 5 + 3 : 5);
+      const limit = trouble === "silence without an end" ? 4 + 5 + 3 : 5;
+      // On a busy machine it takes a while without any fault too.
+      expect((recovery?.seconds ?? Infinity) - anyway).toBeLessThan(limit);
       expect(recovery?.relists).toBeLessThanOrEqual(1);
       expect(recovery?.reconnects).toBeLessThanOrEqual(3);
     },

@@ -22,8 +22,8 @@ const answer = (status: number, reason: string, headers = {}): Fault => ({
 });
 const expired = JSON.stringify({ type: "ERROR", object: failure(410, "Expired") });
 
-/** An object in a third of a second or so. */
-const dripping = { bytes: 32, everyMilliseconds: 15 };
+/** Some pieces an object, and faster than a busy watch writes. */
+const dripping = { bytes: 200, everyMilliseconds: 10 };
 
 interface Trouble {
   /** What requests meet, and how many of them. */
@@ -97,20 +97,21 @@ export interface FaultRunOptions {
   readonly direct: Client;
   /** Of its own, with at least two objects. */
   readonly namespace: string;
-  readonly trouble: TroubleName;
+  /** Undefined: none, to see how long the same takes without. */
+  readonly trouble: TroubleName | undefined;
   readonly phase: Phase;
   readonly watchSeconds: number;
 }
 
 export class FaultRun {
   readonly #options: FaultRunOptions;
-  readonly #trouble: Trouble;
+  readonly #trouble: Trouble | undefined;
   readonly #proxy: FaultProxy;
   #lists = 0;
 
   constructor(options: FaultRunOptions) {
     this.#options = options;
-    this.#trouble = troubles[options.trouble];
+    this.#trouble = options.trouble && troubles[options.trouble];
     this.#proxy = new FaultProxy(options.connection, { pageSize: 1 });
   }
 
@@ -143,10 +144,11 @@ export class FaultRun {
   }
 
   #prepareList(): void {
+    const isFirst = this.#options.phase === "the initial list";
+    if (!isFirst) this.#proxy.inject(answer(422, "Invalid"), isStreamedList);
+    if (this.#trouble === undefined) return;
     const { request, times } = this.#trouble;
-    if (this.#options.phase === "the initial list") return this.#proxy.inject(request, isStreamedList, times);
-    this.#proxy.inject(answer(422, "Invalid"), isStreamedList);
-    this.#proxy.inject(request, isSecondPage, times);
+    this.#proxy.inject(request, isFirst ? isStreamedList : isSecondPage, times);
   }
 
   async #observeList(informer: Informer<IConfigMap>): Promise<Recovery> {
@@ -161,14 +163,17 @@ export class FaultRun {
   async #observeWatch(informer: Informer<IConfigMap>): Promise<Recovery> {
     const open = () => [...this.#proxy.streams].find(({ request }) => isWatch(request));
     const stream = await until("the informer watches", async () => open(), { every: 10 });
-    const { request, times, stream: hurt } = this.#trouble;
     const watches = this.#count(isWatch);
+    if (this.#trouble !== undefined) this.#hurt(stream, this.#trouble);
+    const seconds = await this.#seesNews(informer);
+    return this.#outcome(informer, seconds, this.#lists - 1, this.#count(isWatch) - watches);
+  }
+
+  #hurt(stream: Stream, { request, times, stream: hurt }: Trouble): void {
     if (request.kind === "answer" && request.status >= 400 && request.status !== 410) {
       this.#proxy.inject(request, isWatch, times);
     }
     hurt(stream);
-    const seconds = await this.#seesNews(informer);
-    return this.#outcome(informer, seconds, this.#lists - 1, this.#count(isWatch) - watches);
   }
 
   async #seesNews(informer: Informer<IConfigMap>): Promise<number> {
