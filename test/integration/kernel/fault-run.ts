@@ -107,6 +107,7 @@ export class FaultRun {
   readonly #options: FaultRunOptions;
   readonly #trouble: Trouble | undefined;
   readonly #proxy: FaultProxy;
+  readonly #quiet = new AbortController();
   #lists = 0;
 
   constructor(options: FaultRunOptions) {
@@ -128,10 +129,11 @@ export class FaultRun {
     });
     if (this.#meetsList) this.#prepareList();
     const ends = [informer.run(stop.signal)];
-    if (this.#options.phase === "a busy watch") ends.push(this.#write(stop.signal));
+    if (this.#options.phase === "a busy watch") ends.push(this.#write());
     try {
       return this.#meetsList ? await this.#observeList(informer) : await this.#observeWatch(informer);
     } finally {
+      this.#quiet.abort();
       stop.abort();
       await Promise.all(ends);
       await client.close();
@@ -196,7 +198,10 @@ export class FaultRun {
       const { items } = await direct.list(Resources.ConfigMap, { namespace });
       return versions(items) === versions(informer.store.list());
     };
-    const isComplete = await until("the same as on the server", isSame, { within: 3000, every: 20 }).catch(() => false);
+    this.#quiet.abort();
+    const isComplete = await until("the same as on the server", isSame, { within: 20_000, every: 20 }).catch(
+      () => false,
+    );
     return { seconds, relists, reconnects, unmet: this.#proxy.pending, isComplete };
   }
 
@@ -204,10 +209,10 @@ export class FaultRun {
     return this.#proxy.requests.filter(matches).length;
   }
 
-  /** Changes an object again and again. */
-  async #write(signal: AbortSignal): Promise<void> {
+  /** Changes an object again and again, until it is to be quiet. */
+  async #write(): Promise<void> {
     const { direct, namespace } = this.#options;
-    for (let value = 0; !signal.aborted; value++) {
+    for (let value = 0; !this.#quiet.signal.aborted; value++) {
       const metadata = { namespace, name: "busy" };
       await direct.apply(Resources.ConfigMap, { metadata, data: { value: String(value) } });
       await new Promise((resolve) => setTimeout(resolve, 100));
