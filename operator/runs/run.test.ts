@@ -273,6 +273,14 @@ describe("what is written for a run", () => {
   });
 });
 
+/** A worker that was told to stop. */
+const worker = (name: string, index: number, said: object) => ({
+  ...ended(143, said),
+  metadata: pod({ name }).metadata,
+  worker: index,
+  createdAt: `2026-01-01T11:00:0${index}Z`,
+});
+
 describe("the status of a run", () => {
   it("says how far it is, and that a run ends with its pod only", () => {
     const running = pod({ phase: "Running", running: true, startedAt: "2026-01-01T11:58:00Z" });
@@ -417,13 +425,7 @@ describe("the status of a run", () => {
     const failure = { reason: "Terminated", message: "", exitCode: 143 };
     const first = progress({ state: "Failed", step: 71, failure });
     const other = progress({ state: "Failed", step: 0, progressPercent: 0, failure });
-    const named = (name: string, worker: number, said: object) => ({
-      ...ended(143, said),
-      metadata: pod({ name }).metadata,
-      worker,
-      createdAt: `2026-01-01T11:00:0${worker}Z`,
-    });
-    const pods = [named("second", 1, other), named("first", 0, first)];
+    const pods = [worker("second", 1, other), worker("first", 0, first)];
     const { report } = runStatus(observe({ map: {}, job: { suspend: true }, pods }), undefined);
     expect(report).toEqual(first);
   });

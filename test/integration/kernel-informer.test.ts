@@ -296,7 +296,7 @@ describe("an informer that meets", () => {
     "%s in %s goes on within five seconds and loses nothing",
     async (trouble, phase) => {
       const recovery = await recoveries.get(`${trouble} ${phase}`);
-      const anyway = await Promise.all(phases.map((each) => recoveries.get(`undefined ${each}`)));
+      const anyway = await Promise.all(phases.map(async (each) => recoveries.get(`undefined ${each}`)));
       expect(recovery).toMatchObject({ isComplete: true, unmet: 0 });
       // Silence shows after the watch's time and five seconds of grace; the watch lasts four here and 22 by default.
       const limit = trouble === "silence without an end" ? 4 + 5 + 3 : 5;
