@@ -112,13 +112,28 @@ export function optimizationStatus(
   });
 }
 
+type Saved = NonNullable<OptimizationJobStatus["checkpoint"]>;
+
+const place = ({ candidates, step }: Saved) =>
+  `${candidates} finished candidates${step === 0 ? "" : `, step ${step} of the next one's training`}`;
+
 export function optimizationNotes(job: OptimizationJob, { status, fresh, report }: RunOutcome): Note[] {
   const notes: Note[] = [];
   const before = fresh ? undefined : job.status;
+  const run = status.run ?? "";
   if (status.startTime !== undefined && before?.startTime === undefined) {
-    notes.push({ type: "Normal", reason: "OptimizationStarted", message: `run ${status.run ?? ""} has started` });
+    notes.push({ type: "Normal", reason: "OptimizationStarted", message: `run ${run} has started` });
   }
-  const missed = report?.kind === "OptimizationProgress" ? (report.missedGoals ?? []) : [];
+  if (report?.kind !== "OptimizationProgress") return notes;
+  const { resumed, checkpoint, missedGoals: missed = [] } = report;
+  if (resumed !== undefined && resumed.time !== before?.resumed?.time) {
+    notes.push({ type: "Normal", reason: "Resumed", message: `run ${run} goes on from ${place(resumed)}` });
+  }
+  // The first, and the one with which a pod ended: not each of many.
+  const telling = before?.checkpoint === undefined || report.failure?.reason === "Terminated";
+  if (checkpoint !== undefined && checkpoint.time !== before?.checkpoint?.time && telling) {
+    notes.push({ type: "Normal", reason: "CheckpointSaved", message: `run ${run} is saved at ${place(checkpoint)}` });
+  }
   if (status.state === "Succeeded" && before?.state !== "Succeeded" && missed.length > 0) {
     notes.push({
       type: "Warning",

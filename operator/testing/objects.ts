@@ -2,6 +2,7 @@
 import { RIGHT } from "../../crds/testing/manifests.ts";
 import { validateManifest } from "../../crds/kinds.ts";
 import type { JobOwner } from "../runs/objects.ts";
+import type { OptimizationJob, OptimizationJobStatus } from "../../crds/optimization-job.ts";
 import type { TrainingJob, TrainingJobStatus } from "../../crds/training-job.ts";
 import type { ModelDeploymentStatus } from "../../crds/model-deployment.ts";
 import type { DeploymentOwner } from "../model-deployment/revision.ts";
@@ -28,6 +29,10 @@ function stored(kind: string, name: string, spec: Spec, status: unknown): object
 export function trainingJob(spec: Spec = {}, status?: TrainingJobStatus): TrainingJob & JobOwner {
   // The schema of the kind has filled in the defaults.
   return stored("TrainingJob", "digits", spec, status) as TrainingJob & JobOwner;
+}
+
+export function optimizationJob(spec: Spec = {}, status?: OptimizationJobStatus): OptimizationJob & JobOwner {
+  return stored("OptimizationJob", "small", spec, status) as OptimizationJob & JobOwner;
 }
 
 export function modelDeployment(spec: Spec = {}, status?: ModelDeploymentStatus): DeploymentOwner {
