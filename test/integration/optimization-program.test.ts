@@ -214,14 +214,14 @@ async function until({ child, said, ended }: Running, form: RegExp): Promise<voi
   ]);
 }
 
+const modelOf = async (name: string) =>
+  (await artefactOf(name)).files.filter(({ path }) => !path.startsWith("documents/"));
+
 describe("An optimization that is ended", () => {
   const methods = [
     { prune: { structured: { sparsity: 0.5 }, fineTune: { epochs: 2 } } },
     { prune: { magnitude: { sparsity: 0.6 }, fineTune: { epochs: 5 } } },
   ];
-  const modelOf = async (name: string) =>
-    (await artefactOf(name)).files.filter(({ path }) => !path.startsWith("documents/"));
-
   beforeAll(async () => {
     const reference = await optimization("whole", { methods });
     expect(await start("optimize", "-f", reference, "-f", training).ended).toMatchObject({ code: 0 });
