@@ -370,7 +370,11 @@ export const SPECS: Record<string, Spec[]> = {
       model: REMOTE_MODEL,
       dataset: { train: remote("train"), calibration: remote("check"), test: remote("test") },
     },
-    { ...OPTIMIZATION, methods: [{ distil: { student: { layers: LAYERS }, epochs: 2 } }] },
+    {
+      ...OPTIMIZATION,
+      dataset: { train: csv("train"), test: csv("test") },
+      methods: [{ distil: { student: { layers: LAYERS }, epochs: 2 } }],
+    },
     { ...OPTIMIZATION, dataset: { train: images("train"), calibration: images("check"), test: images("test") } },
   ],
   modeldeployments: [
