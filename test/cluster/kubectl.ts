@@ -25,7 +25,7 @@ export type Observed = {
     etaSeconds?: number;
     loss?: number;
     step?: string | number;
-    resumed?: { step: number };
+    resumed?: { step: number; time: string };
     metrics?: Record<string, number>;
     evaluation?: Record<string, number>;
     artefact?: { uri: string; digest: string; bytes: number };

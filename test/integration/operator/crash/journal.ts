@@ -28,6 +28,7 @@ const OWNERS = { trainingjobs: "", optimizationjobs: "", modeldeployments: "" } 
 export const CHILDREN = {
   configmaps: "/api/v1",
   services: "/api/v1",
+  secrets: "/api/v1",
   pods: "/api/v1",
   jobs: "/apis/batch/v1",
   deployments: "/apis/apps/v1",
@@ -39,6 +40,9 @@ export type ChildPlural = keyof typeof CHILDREN;
 export type Plural = OwnerPlural | ChildPlural;
 export const CHILD_PLURALS = Object.keys(CHILDREN) as ChildPlural[];
 
+/** Their names differ in each life. */
+const NAMED_ANEW: readonly Plural[] = ["pods", "secrets"];
+
 export interface Heard {
   readonly type: "ADDED" | "MODIFIED" | "DELETED";
   readonly plural: Plural;
@@ -48,7 +52,7 @@ export interface Heard {
 /** What has been seen of one namespace. */
 export class Chapter {
   readonly #live = new Map<string, Seen>();
-  /** How often each object was created or deleted; pods count by the revision or run that they are of. */
+  /** How often each object was created or deleted; pods and Secrets count by the revision or run that they are of. */
   readonly counts = new Map<string, number>();
   lastChange = performance.now();
 
@@ -59,7 +63,9 @@ export class Chapter {
     else this.#live.set(key, object);
     if (type === "MODIFIED") return;
     const { labels = {} } = object.metadata;
-    const counted = plural === "pods" ? `pods of ${labels[LABELS.revision] ?? labels[LABELS.run] ?? ""}` : key;
+    const counted = NAMED_ANEW.includes(plural)
+      ? `${plural} of ${labels[LABELS.revision] ?? labels[LABELS.run] ?? ""}`
+      : key;
     const what = `${type === "ADDED" ? "creation" : "deletion"} of ${counted}`;
     this.counts.set(what, (this.counts.get(what) ?? 0) + 1);
   }

@@ -48,16 +48,37 @@ const tidy = (chapter: Chapter) =>
 
 const stopped = (chapter: Chapter) => chapter.all("pods").length === 0;
 
+/** A job has such a state, and nothing of it is on its way out. */
+const jobIs =
+  (plural: OwnerPlural) =>
+  (state: string, holds: (chapter: Chapter) => boolean = () => true) =>
+  (chapter: Chapter) => {
+    const owner = chapter.find(plural, NAME);
+    const status: Status = owner?.status ?? {};
+    const seen = status.observedGeneration === owner?.metadata.generation;
+    return seen && status.state === state && tidy(chapter) && holds(chapter);
+  };
+
+/** All workers have come, with the secret that they share. */
+const both = (chapter: Chapter) => chapter.all("pods").length === 2 && chapter.all("secrets").length === 1;
+
+/** A run with children that one worker does not need. */
+function workersLife(): Life {
+  const plural = "trainingjobs";
+  const is = jobIs(plural);
+  return {
+    plural,
+    manifest: trainingJob(NAME, { ...KEPT, workers: 2 }),
+    stages: [
+      { name: "create", script: "work", done: is("Training", both) },
+      { name: "update", script: "work", spec: { epochs: 4 }, done: is("Training", both) },
+    ],
+  };
+}
+
 /** Two runs, one after the other. */
 function jobLife(plural: OwnerPlural, manifest: Manifest, works: string, update: Record<string, unknown>): Life {
-  const is =
-    (state: string, holds: (chapter: Chapter) => boolean = () => true) =>
-    (chapter: Chapter) => {
-      const owner = chapter.find(plural, NAME);
-      const status: Status = owner?.status ?? {};
-      const seen = status.observedGeneration === owner?.metadata.generation;
-      return seen && status.state === state && tidy(chapter) && holds(chapter);
-    };
+  const is = jobIs(plural);
   return {
     plural,
     manifest,
@@ -170,6 +191,7 @@ function deploymentLife(): Life {
 
 export const LIVES: readonly Life[] = [
   jobLife("trainingjobs", trainingJob(NAME, KEPT), "Training", { epochs: 4 }),
+  workersLife(),
   jobLife(
     "optimizationjobs",
     optimizationJob(NAME, { ...KEPT, model: { uri: "pvc://models/digits/1", digest: digest("1") } }),

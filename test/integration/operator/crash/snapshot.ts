@@ -27,8 +27,10 @@ export function snapshot(chapter: Chapter, plural: OwnerPlural, namespace: strin
   return masked(JSON.stringify({ owners, children, pods: pods.sort() }, members, 1), namespace);
 }
 
-function asked({ metadata: { name, labels, annotations, ownerReferences }, immutable, data, spec }: Seen) {
-  return { name, labels, annotations, ownerReferences, immutable, data, spec };
+function asked({ kind, metadata: { name, labels, annotations, ownerReferences }, immutable, data, spec }: Seen) {
+  // What is in a Secret is drawn anew in each life.
+  const held = kind === "Secret" ? Object.keys(data ?? {}) : data;
+  return { name, labels, annotations, ownerReferences, immutable, data: held, spec };
 }
 
 function byName(a: { name: string }, b: { name: string }): number {
@@ -45,6 +47,7 @@ function masked(text: string, namespace: string): string {
   return text
     .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, "UID")
     .replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, "TIME")
+    .replaceAll(/(digits-[0-9a-f]{10})-[0-9a-f]{8}\b/g, "$1-SECRET")
     .replaceAll(/(digits-[0-9a-f]{10})(-[0-9a-z]+)?-[0-9a-z]{5}\b/g, "$1-POD")
     .replaceAll(namespace, "NAMESPACE");
 }
