@@ -6,7 +6,6 @@
 Writes keras/NAME.keras.gz, keras/NAME.h5.gz and keras/NAME.json.gz beside this file, and the list keras/index.json.
 """
 
-import base64
 import gzip
 import json
 import os
@@ -21,15 +20,20 @@ import keras
 import numpy as np
 from keras import layers as L
 
+import architectures
+from packing import packed
+
 FOLDER = pathlib.Path(__file__).parent / "keras"
 ROWS = 2
 
 
 class Case:
-    """A model, in which formats it is saved, and the largest value of integer inputs."""
+    """A model, in which formats it is saved, how it gets weights, and what it is asked."""
 
-    def __init__(self, build, formats, below):
-        self.build, self.formats, self.below = build, formats, below
+    def __init__(self, build, formats, below, weights=None, inputs=None):
+        self.build, self.formats = build, formats
+        self.weights = weights or (lambda model, random: randomize(model, random))
+        self.inputs = inputs or (lambda model, random: some_inputs(model, random, below))
 
 
 CASES = {}
@@ -279,6 +283,10 @@ def transformer():
     return keras.Model(ids, L.Dense(3, "softmax")(L.GlobalAveragePooling1D()(L.LayerNormalization()(L.Add()([y, z])))))
 
 
+for name, build in architectures.NARROW.items():
+    CASES[f"narrow-{name}"] = Case(build, ("keras",), None, architectures.give_weights, lambda model, random: architectures.inputs_for(model, random, ROWS))
+
+
 def randomize(model, random):
     """Values that no initializer gives, so that no weight can be mistaken for another."""
     for weight in model.weights:
@@ -288,10 +296,14 @@ def randomize(model, random):
         weight.assign(np.abs(value) + 0.5 if "variance" in weight.name else value)
 
 
-def packed(tensor):
-    array = np.asarray(tensor)
-    kind = {"float32": "float32", "int32": "int32", "bool": "bool"}[str(array.dtype)]
-    return {"shape": list(array.shape), "dtype": kind, "data": base64.b64encode(array.tobytes()).decode()}
+def some_inputs(model, random, below):
+    """Integers are smaller than `below`."""
+    inputs = []
+    for tensor in model.inputs:
+        shape = (ROWS, *tensor.shape[1:])
+        whole = "int" in str(tensor.dtype)
+        inputs.append(random.integers(0, below, shape).astype("int32") if whole else random.normal(0, 1.5, shape).astype("float32"))
+    return inputs
 
 
 def compress(path, data):
@@ -303,12 +315,8 @@ def make(name, spec):
     keras.utils.set_random_seed(7)
     random = np.random.default_rng(list(name.encode()))
     model = spec.build()
-    randomize(model, random)
-    inputs = []
-    for tensor in model.inputs:
-        shape = (ROWS, *tensor.shape[1:])
-        whole = "int" in str(tensor.dtype)
-        inputs.append(random.integers(0, spec.below, shape).astype("int32") if whole else random.normal(0, 1.5, shape).astype("float32"))
+    spec.weights(model, random)
+    inputs = spec.inputs(model, random)
     if name == "masking":
         inputs[0][:, 2:] = 0
     answer = model.predict(inputs if len(inputs) > 1 else inputs[0], verbose=0)
