@@ -60,6 +60,10 @@ export const ServingRuntime = Runtime.extend({
     description:
       "What computes. Auto: the fastest that can: ONNX Runtime (models compiled to ONNX), else TensorFlow (libtensorflow) where the image has it, else Wasm; with gpu, TensorFlow",
   }),
+  allowSavedModel: z.boolean().optional().meta({
+    description:
+      "Serves a SavedModel, too: a program that can do whatever its pod may, so only from those whom you trust. Default: it is refused",
+  }),
 }).meta({ description: "What runs the model" });
 
 export const Gpu = withRule(

@@ -34,7 +34,7 @@ const Tensor = z.strictObject({
 export const ArtefactManifest = z.strictObject({
   schemaVersion: z.literal(1),
   name: z.string(),
-  format: z.enum(["TfjsLayers", "TfjsGraph", "Keras", "KerasH5", "Onnx"]),
+  format: z.enum(["TfjsLayers", "TfjsGraph", "Keras", "KerasH5", "Onnx", "SavedModel"]),
   /** All files but the manifest, paths relative, sorted. */
   files: z.array(
     z.strictObject({

@@ -24,7 +24,10 @@ const Compute = z.strictObject({
   gpu: z.strictObject({ onMissing: z.enum(["Fail", "UseCpu"]) }).optional(),
 });
 
-const ServingCompute = Compute.extend({ engine: ServingRuntime.shape.engine });
+const ServingCompute = Compute.extend({
+  engine: ServingRuntime.shape.engine,
+  allowSavedModel: ServingRuntime.shape.allowSavedModel,
+});
 
 const RunOutput = z.strictObject({
   /** Folder of this run: `<output.uri>/<run>`. */
@@ -128,13 +131,14 @@ export function optimizationRun(job: OptimizationJob, model: ResolvedModel): Opt
 export function servingRun(deployment: ModelDeployment, revision: string, model: ResolvedModel): ServingRun {
   const { name, namespace = "default" } = deployment.metadata;
   const { runtime, gpu } = deployment.spec;
+  const { engine, allowSavedModel } = runtime;
   const settings = servingSettings(deployment);
   return {
     kind: "ServingRun",
     name,
     namespace,
     revision,
-    compute: compute(runtime.engine, gpu),
+    compute: { ...compute(engine, gpu), ...(allowSavedModel === undefined ? {} : { allowSavedModel }) },
     model,
     ...(Object.keys(settings).length === 0 ? {} : { settings }),
   };

@@ -1,4 +1,4 @@
-/** tfjs-node 4.22.0 calls two functions of node:util that newer versions of Node lack or warn about. */
+/** What tfjs-node 4.22.0 needs to run on newer versions of Node, and quietly. */
 import util from "node:util";
 
 /** Call before tfjs-node is loaded. */
@@ -7,4 +7,19 @@ export function provideRemovedUtilities(): void {
     isNullOrUndefined: (value: unknown) => value === null || value === undefined,
     isArray: Array.isArray,
   });
+}
+
+const KNOWN = /^INT64 output tensor will be stored/;
+
+/** Each output of 64-bit whole numbers would be a line in the log of every call. */
+export function quietly<T>(call: () => T): T {
+  const { warn } = console;
+  console.warn = (...words: unknown[]) => {
+    if (!KNOWN.test(String(words[0]))) warn(...words);
+  };
+  try {
+    return call();
+  } finally {
+    console.warn = warn;
+  }
 }

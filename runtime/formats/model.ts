@@ -14,7 +14,8 @@ import { unsupported } from "./unsupported.ts";
 const KERAS_FILE = "model.keras";
 const HDF5_FILE = "model.h5";
 export const ONNX_FILE = "model.onnx";
-const FILES = [MODEL_FILE, KERAS_FILE, HDF5_FILE, ONNX_FILE] as const;
+export const SAVED_MODEL_FILE = "saved_model.pb";
+const FILES = [MODEL_FILE, KERAS_FILE, HDF5_FILE, ONNX_FILE, SAVED_MODEL_FILE] as const;
 
 type Format = ArtefactManifest["format"];
 
@@ -47,6 +48,9 @@ async function layersModel(tf: Tf, dir: string, file: (typeof FILES)[number], sh
   const name = `${shownAs}/${file}`;
   if (file === ONNX_FILE) {
     throw unsupported(name, "is an ONNX model, which can be served only, by ONNX Runtime; give a Keras or tfjs model");
+  }
+  if (file === SAVED_MODEL_FILE) {
+    throw unsupported(name, "is a SavedModel, which can be served only, by TensorFlow; give a Keras or tfjs model");
   }
   const read = file === HDF5_FILE ? readKerasHdf5 : readKerasArchive;
   return buildKerasModel(tf, await read(join(dir, file), name), name);

@@ -1,18 +1,20 @@
 /** Decides what computes a model, by its format and by what was asked for. */
 import { type Backend, openBackend } from "../engine/backend.ts";
 import { Failure } from "../failure.ts";
-import { ONNX_FILE, modelFileIn } from "../formats/model.ts";
+import { ONNX_FILE, SAVED_MODEL_FILE, modelFileIn } from "../formats/model.ts";
 import { readOnnx } from "../formats/onnx/model-file.ts";
 import type { Executor } from "./executor.ts";
 import type { ModelToLoad } from "./inference-engine.ts";
 import { compileFolder } from "./onnx-compiler.ts";
 import { openOnnxFolder, openOnnxModel } from "./onnx-executor.ts";
+import { openSavedModel } from "./saved-model-executor.ts";
 import { openTfjs } from "./tfjs-executor.ts";
 
 /** Loads the model on the engine that suits it best, fastest first. Throws Failure. */
 export async function openExecutor(model: ModelToLoad): Promise<Executor> {
   const file = await modelFileIn(model.dir, model.shownAs);
   if (file === ONNX_FILE) return openOnnx(model);
+  if (file === SAVED_MODEL_FILE) return openSavedModel(model);
   const { engine, threads, gpu, shownAs } = model;
   if (engine === "OnnxRuntime") {
     refuseGpu(model);

@@ -12,4 +12,9 @@ export type EngineOutcome =
   | { readonly type: "inferred"; readonly outputs: readonly Tensor[] }
   | { readonly type: "failed"; readonly reason: FailureReason; readonly message: string };
 
-export type EngineReply = EngineOutcome & { readonly id: number; readonly peakMemoryBytes: number };
+export type EngineReply = EngineOutcome & {
+  readonly id: number;
+  readonly peakMemoryBytes: number;
+  /** Of the process, not older than a second. */
+  readonly memoryBytes: number;
+};

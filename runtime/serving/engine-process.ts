@@ -13,6 +13,7 @@ interface Pending {
 /** An engine in a child process, so that computing never holds up the sockets and a crash takes no connection with it. */
 export class EngineProcess implements InferenceEngine {
   peakMemoryBytes = 0;
+  memoryBytes = 0;
   readonly ended: Promise<Exit>;
   readonly #child: Child<EngineRequest, EngineReply>;
   readonly #pending = new Map<number, Pending>();
@@ -23,6 +24,7 @@ export class EngineProcess implements InferenceEngine {
     this.#child = startChild(moduleBeside(import.meta.url, "engine-worker"));
     this.#child.onMessage((reply) => {
       this.peakMemoryBytes = Math.max(this.peakMemoryBytes, reply.peakMemoryBytes);
+      this.memoryBytes = reply.memoryBytes;
       this.#pending.get(reply.id)?.resolve(reply);
       this.#pending.delete(reply.id);
     });

@@ -30,13 +30,38 @@ async function outcome(request: EngineRequest): Promise<EngineOutcome> {
   }
 }
 
+/** Looked at once a second: the kernel takes a while to count. */
+const memory = { lookedAt: -Infinity, bytes: 0 };
+
+function memoryBytes(): number {
+  if (performance.now() - memory.lookedAt >= 1000) {
+    memory.lookedAt = performance.now();
+    memory.bytes = process.memoryUsage.rss();
+  }
+  return memory.bytes;
+}
+
+/** What a shell says of a process that was killed for its memory; the parent takes it for that. */
+const KILLED = 137;
+
 async function answer(request: EngineRequest): Promise<void> {
+  const found = await outcome(request);
   const reply: EngineReply = {
-    ...(await outcome(request)),
+    ...found,
     id: request.id,
     peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
+    memoryBytes: memoryBytes(),
   };
   await sendToParent(reply);
+  // A GPU whose memory has run out does not get it back in this process.
+  if (
+    found.type === "failed" &&
+    found.reason === "OutOfMemory" &&
+    executor !== undefined &&
+    executor.device !== "CPU"
+  ) {
+    process.exit(KILLED);
+  }
 }
 
 // Only the parent ends this process: a signal to the whole process group must not cut off what is being computed.

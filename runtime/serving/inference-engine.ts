@@ -12,6 +12,8 @@ export interface ModelToLoad {
   readonly threads?: number | undefined;
   /** Present: a GPU was asked for. */
   readonly gpu?: { readonly onMissing: "Fail" | "UseCpu" } | undefined;
+  /** SavedModels are programs; without this they are refused. */
+  readonly allowSavedModel?: boolean | undefined;
 }
 
 export interface LoadedModel {
@@ -32,6 +34,8 @@ export interface InferenceEngine {
   infer(inputs: readonly Tensor[]): Promise<readonly Tensor[]>;
   /** Most memory that the engine has used, bytes; 0 when it is not known yet. */
   readonly peakMemoryBytes: number;
+  /** Memory that it has now, bytes; 0 when it is not known yet. */
+  readonly memoryBytes: number;
   /** Process that computes, where it is one of its own. */
   readonly pid?: number | undefined;
   /** Resolves when the engine has ended, closed or not. */

@@ -15,6 +15,7 @@ import { type Log, createLog, errorFields } from "./log.ts";
 import { ModelRepository } from "./model-repository.ts";
 import type { ModelSource, VersionSource } from "./model-source.ts";
 import { type ServeOptions, readServeOptions } from "./options.ts";
+import { RecyclingEngine } from "./recycling-engine.ts";
 import { ServedModel } from "./served-model.ts";
 import { ServingMetrics } from "./serving-metrics.ts";
 import { PodTraffic } from "./traffic/pod-traffic.ts";
@@ -155,9 +156,19 @@ class Serving {
       revision,
       uri,
       digest: artefact.digest,
-      model: { dir, shownAs: uri, engine: compute.engine, gpu: compute.gpu, threads },
+      model: { dir, shownAs: uri, ...compute, threads },
       settings,
-      startEngine: () => new EngineProcess(),
+      startEngine: () =>
+        new RecyclingEngine({
+          start: () => new EngineProcess(),
+          onRecycle: ({ grownBytes, failure }) =>
+            this.#log.warn(
+              failure === undefined
+                ? "the engine keeps ever more memory and is replaced"
+                : "the engine cannot be replaced",
+              { name, version: version.version, grownBytes, ...(failure === undefined ? {} : errorFields(failure)) },
+            ),
+        }),
       clock: systemClock,
       observer: this.#metrics.batches(name, version.version),
       onRestart: (failure, attempt) => {

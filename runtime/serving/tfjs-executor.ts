@@ -3,13 +3,14 @@ import type { Tensor as EngineTensor } from "@tensorflow/tfjs";
 import { TOLERANCE, differenceOf, sampleInputs } from "../compiler/agreement.ts";
 import { compileToAnswer } from "../compiler/tensorflow/answering-model.ts";
 import type { Backend, Tf } from "../engine/backend.ts";
-import { asFailure } from "../failure.ts";
+import { int64Tensor } from "../engine/session.ts";
+import { Failure, asFailure } from "../failure.ts";
 import { type LoadedModel, loadModel } from "../formats/model.ts";
 import type { Executor } from "./executor.ts";
 import type { ModelToLoad } from "./inference-engine.ts";
-import type { Datatype, Tensor, TensorData } from "./tensor.ts";
+import type { Datatype, Signature, Tensor, TensorData } from "./tensor.ts";
 
-/** The datatypes that tfjs computes with; the formats refuse models with others. */
+/** The datatypes that tfjs has. Besides them SavedModels have INT64; the formats refuse models with others. */
 const DTYPES: Partial<Record<Datatype, "float32" | "int32" | "bool">> = {
   FP32: "float32",
   INT32: "int32",
@@ -29,22 +30,38 @@ export async function openTfjs(backend: Backend, { dir, shownAs }: ModelToLoad):
     engine,
     device,
     why,
-    infer: async (inputs) => {
-      const tensors = inputs.map(({ data, shape, datatype }) =>
-        // By `DTYPES` one of the three arrays that tfjs takes.
-        tf.tensor(data as Float32Array | Int32Array | Uint8Array, [...shape], DTYPES[datatype]),
-      );
-      let results: EngineTensor[] = [];
-      try {
-        results = await predict(tensors);
-        return await Promise.all(
-          signature.outputs.map((spec, index) => read(spec.name, spec.datatype, results[index])),
-        );
-      } finally {
-        tf.dispose([...tensors, ...results]);
-      }
-    },
+    infer: answeringBy(tf, signature, predict),
   };
+}
+
+/** Asks `predict`, whose tensors are in the signature's order, and disposes of all of them. */
+export function answeringBy(tf: Tf, { outputs }: Signature, predict: Predict): Executor["infer"] {
+  return async (inputs) => {
+    const tensors = inputs.map((input) => engineTensor(tf, input));
+    let results: EngineTensor[] = [];
+    try {
+      results = await predict(tensors);
+      return await Promise.all(outputs.map(({ name, datatype }, index) => read(name, datatype, results[index])));
+    } catch (error) {
+      throw memoryFailure(error) ?? error;
+    } finally {
+      tf.dispose([...tensors, ...results]);
+    }
+  };
+}
+
+/** TensorFlow's RESOURCE_EXHAUSTED, which tfjs-node tells in words only. */
+function memoryFailure(cause: unknown): Failure | undefined {
+  const message = (cause instanceof Error ? cause.message : String(cause)).split("\n")[0]?.slice(0, 400) ?? "";
+  if (!/\bOOM when allocating|resource_?exhausted|failed to allocate memory/i.test(message)) return undefined;
+  const remedy = "give it more memory, or send smaller batches";
+  return new Failure("OutOfMemory", `memory has run out while computing: ${message}; ${remedy}`, { cause });
+}
+
+function engineTensor(tf: Tf, { datatype, shape, data }: Tensor): EngineTensor {
+  if (data instanceof BigInt64Array) return int64Tensor(tf, data as BigInt64Array<ArrayBuffer>, [...shape]);
+  // By `DTYPES` one of the three arrays that tfjs takes.
+  return tf.tensor(data as Float32Array | Int32Array | Uint8Array, [...shape], DTYPES[datatype]);
 }
 
 const STEPS = "computed operation by operation";

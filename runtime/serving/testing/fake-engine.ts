@@ -6,6 +6,7 @@ import type { Signature, Tensor } from "../tensor.ts";
 /** Loads a model with this signature, or fails; answers its inputs. */
 export class FakeEngine implements InferenceEngine {
   peakMemoryBytes = 1000;
+  memoryBytes = 1000;
   readonly shapes: (readonly number[])[] = [];
   readonly ended: Promise<Exit>;
   closed = false;

@@ -290,6 +290,7 @@ const OPTIMIZATION: Spec = {
 const DEPLOYMENT: Spec = {
   model: { uri: "pvc://models/digits/one", digest: digest("1") },
   ...PLATFORM,
+  runtime: { ...PLATFORM.runtime, allowSavedModel: true },
   scaling: { mode: "Manual", replicas: 2 },
   rollout: { progressDeadline: "5m", revisionHistoryLimit: 3 },
 };
