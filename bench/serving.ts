@@ -9,44 +9,12 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Pool } from "undici";
 import { JSON_LENGTH_HEADER } from "../runtime/serving/infer.ts";
 import { writeLinearModel } from "../runtime/serving/testing/models.ts";
 import { startServer } from "../runtime/serving/testing/program.ts";
+import { type Request, closedLoop } from "./serving/load.ts";
 
 const CONNECTIONS = 32;
-
-interface Request {
-  readonly path: string;
-  readonly body: Buffer;
-  readonly headers: Record<string, string>;
-}
-
-/** Requests per second, and the time in milliseconds that half and 99 % of them took at most. */
-async function measure(url: string, { path, body, headers }: Request, seconds: number) {
-  const pool = new Pool(url, { connections: CONNECTIONS });
-  const times: number[] = [];
-  const client = async (until: number) => {
-    while (performance.now() < until) {
-      const startedAt = performance.now();
-      const answer = await pool.request({ method: "POST", path, body, headers });
-      await answer.body.arrayBuffer();
-      if (answer.statusCode !== 200) throw new Error(`${url}${path} answered ${answer.statusCode}`);
-      times.push(performance.now() - startedAt);
-    }
-  };
-  const run = (duration: number) => {
-    const until = performance.now() + duration * 1000;
-    return Promise.all(Array.from({ length: CONNECTIONS }, () => client(until)));
-  };
-  await run(1);
-  times.length = 0;
-  await run(seconds);
-  await pool.close();
-  times.sort((a, b) => a - b);
-  const quantile = (q: number) => Number((times[Math.floor(times.length * q)] ?? 0).toFixed(1));
-  return { rate: Math.round(times.length / seconds), p50: quantile(0.5), p99: quantile(0.99) };
-}
 
 /** The floor: reads a JSON body and writes one. */
 function serveFloor(): void {
@@ -86,10 +54,10 @@ async function main(seconds: number, engine: string): Promise<void> {
     ];
     let floorRate = 0;
     for (const [name, url, request] of requests) {
-      const { rate, p50, p99 } = await measure(url, request, seconds);
+      const { rate, p50, p99 } = await closedLoop(url, request, seconds, CONNECTIONS);
       floorRate ||= rate;
       console.log(
-        `${name.padEnd(22)} ${rate}/s, p50 ${p50} ms, p99 ${p99} ms, ${(rate / floorRate).toFixed(2)} of bare`,
+        `${name.padEnd(22)} ${rate.toFixed(0)}/s, p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, ${(rate / floorRate).toFixed(2)} of bare`,
       );
     }
   } finally {
