@@ -21,7 +21,7 @@ export interface BatcherObserver {
 
 export interface BatcherOptions {
   /** Computes one batch; called again only when the former call has settled. */
-  readonly compute: (inputs: readonly Tensor[]) => Promise<readonly Tensor[]>;
+  readonly compute: (inputs: readonly Tensor[], signatureName: string | undefined) => Promise<readonly Tensor[]>;
   readonly clock: Clock;
   /** Requests that may wait; one more is refused with QueueFull. */
   readonly maxWaiting: number;
@@ -36,10 +36,11 @@ export interface BatcherOptions {
 
 interface Waiting {
   readonly inputs: readonly Tensor[];
+  readonly signatureName: string | undefined;
   readonly rows: number;
   readonly bytes: number;
   readonly since: number;
-  /** Only requests with the same key fit into one batch: datatypes and trailing shapes. */
+  /** Only requests with the same key fit into one batch: signature, datatypes and trailing shapes. */
   readonly key: string;
   readonly resolve: (outputs: readonly Tensor[]) => void;
   readonly reject: (error: Error) => void;
@@ -73,14 +74,15 @@ export class Batcher {
   }
 
   /** Inputs all have the same number of rows. Throws RequestError QueueFull, or what the batcher was closed with. */
-  submit({ inputs, timeout, caller }: InferenceRequest): Ticket {
+  submit({ inputs, signatureName, timeout, caller }: InferenceRequest): Ticket {
     if (this.#closed !== undefined) throw this.#closed;
     const { clock } = this.#options;
     const bytes = inputs.reduce((sum, { data }) => sum + bytesOf(data), 0);
     this.#admit(bytes, caller);
     const { promise, resolve, reject } = Promise.withResolvers<readonly Tensor[]>();
     const rows = inputs[0]?.shape[0] ?? 1;
-    const request: Waiting = { inputs, rows, bytes, since: clock.now(), key: keyOf(inputs), resolve, reject };
+    const key = keyOf(inputs, signatureName);
+    const request: Waiting = { inputs, signatureName, rows, bytes, since: clock.now(), key, resolve, reject };
     const entry = this.#queue.push(request, caller, rows);
     this.#waitingBytes += bytes;
     const timer = clock.setTimeout(() => {
@@ -188,7 +190,8 @@ export class Batcher {
     const rows = batch.reduce((sum, request) => sum + request.rows, 0);
     const size = allowedSizes?.find((allowed) => allowed >= rows) ?? rows;
     try {
-      const outputs = await compute(joined(batch).map((input) => padded(input, rows, size)));
+      const inputs = joined(batch).map((input) => padded(input, rows, size));
+      const outputs = await compute(inputs, batch[0]?.signatureName);
       let start = 0;
       for (const request of batch) {
         const end = start + request.rows;
@@ -220,8 +223,9 @@ export class Batcher {
   }
 }
 
-function keyOf(inputs: readonly Tensor[]): string {
-  return inputs.map(({ datatype, shape }) => `${datatype}[${shape.slice(1).join(",")}]`).join();
+function keyOf(inputs: readonly Tensor[], signatureName = ""): string {
+  const shapes = inputs.map(({ datatype, shape }) => `${datatype}[${shape.slice(1).join(",")}]`);
+  return `${signatureName}:${shapes.join()}`;
 }
 
 function joined(batch: readonly Waiting[]): readonly Tensor[] {

@@ -24,6 +24,7 @@ export interface CallContext {
     model: Servable,
     inputs: readonly Tensor[],
     timeout: number | undefined,
+    signatureName?: string,
   ) => Promise<readonly Tensor[]>;
 }
 

@@ -5,7 +5,12 @@ import type { Tensor } from "./tensor.ts";
 
 export type EngineRequest =
   | { readonly type: "load"; readonly id: number; readonly model: ModelToLoad }
-  | { readonly type: "infer"; readonly id: number; readonly inputs: readonly Tensor[] };
+  | {
+      readonly type: "infer";
+      readonly id: number;
+      readonly inputs: readonly Tensor[];
+      readonly signatureName?: string | undefined;
+    };
 
 export type EngineOutcome =
   | { readonly type: "loaded"; readonly model: LoadedModel }

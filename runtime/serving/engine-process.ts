@@ -49,8 +49,8 @@ export class EngineProcess implements InferenceEngine {
     return reply.model;
   }
 
-  async infer(inputs: readonly Tensor[]): Promise<readonly Tensor[]> {
-    const reply = await this.#ask((id) => ({ type: "infer", id, inputs }));
+  async infer(inputs: readonly Tensor[], signatureName?: string): Promise<readonly Tensor[]> {
+    const reply = await this.#ask((id) => ({ type: "infer", id, inputs, signatureName }));
     if (reply.type === "failed") throw new Failure(reply.reason, reply.message);
     if (reply.type !== "inferred") throw new Failure("InternalError", `the engine answered ${reply.type} to infer`);
     return reply.outputs;

@@ -11,19 +11,19 @@ let executor: Executor | undefined;
 
 async function load(model: ModelToLoad): Promise<LoadedModel> {
   executor = await openExecutor(model);
-  const { signature, format, engine, device, why } = executor;
-  return { signature, format, engine, device, why };
+  const { signature, signatures, format, engine, device, why } = executor;
+  return { signature, signatures, format, engine, device, why };
 }
 
-async function infer(inputs: readonly Tensor[]): Promise<readonly Tensor[]> {
+async function infer(inputs: readonly Tensor[], signatureName: string | undefined): Promise<readonly Tensor[]> {
   if (executor === undefined) throw new Error("no model is loaded");
-  return executor.infer(inputs);
+  return executor.infer(inputs, signatureName);
 }
 
 async function outcome(request: EngineRequest): Promise<EngineOutcome> {
   try {
     if (request.type === "load") return { type: "loaded", model: await load(request.model) };
-    return { type: "inferred", outputs: await infer(request.inputs) };
+    return { type: "inferred", outputs: await infer(request.inputs, request.signatureName) };
   } catch (error) {
     const { reason, message } = asFailure(error);
     return { type: "failed", reason, message };

@@ -1,6 +1,6 @@
 /** TensorFlow Serving's classify and regress calls: examples to tensors, outputs to results. Pure. */
 import { Decimal, excerpt, isObject } from "./json.ts";
-import { type PredictDocument, checkSignatureName } from "./predict.ts";
+import type { PredictDocument } from "./predict.ts";
 import { RequestError, refuse } from "./request-error.ts";
 import { sinkOf, textsOf } from "./scalars.ts";
 import { type Signature, type Tensor, type TensorSpec, elements } from "./tensor.ts";
@@ -11,7 +11,6 @@ type Example = Readonly<Record<string, unknown>>;
 /** The inputs of all examples, a row each; 400 with TensorFlow Serving's message otherwise. */
 export function readExamples(method: Method, document: PredictDocument, model: string, signature: Signature): Tensor[] {
   const { members } = document;
-  checkSignatureName(members);
   const examples = mergedExamples(method, members);
   return signature.inputs.map((spec) => readFeature(spec, examples, model));
 }

@@ -18,6 +18,8 @@ export interface ModelToLoad {
 
 export interface LoadedModel {
   readonly signature: Signature;
+  /** All of them by name, where clients may choose. */
+  readonly signatures?: Readonly<Record<string, Signature>> | undefined;
   /** Of the model's files, as artefacts name it. */
   readonly format?: string | undefined;
   readonly engine: string;
@@ -30,8 +32,11 @@ export interface LoadedModel {
 export interface InferenceEngine {
   /** Throws Failure. */
   load(model: ModelToLoad): Promise<LoadedModel>;
-  /** Inputs and outputs in the signature's order. Throws RequestError NotReady when the engine ends meanwhile. */
-  infer(inputs: readonly Tensor[]): Promise<readonly Tensor[]>;
+  /**
+   * Inputs and outputs in the order of the signature, or of the one of `signatures` that is named. Throws RequestError
+   * NotReady when the engine ends meanwhile.
+   */
+  infer(inputs: readonly Tensor[], signatureName?: string): Promise<readonly Tensor[]>;
   /** Most memory that the engine has used, bytes; 0 when it is not known yet. */
   readonly peakMemoryBytes: number;
   /** Memory that it has now, bytes; 0 when it is not known yet. */

@@ -179,7 +179,7 @@ export class InferenceServer {
     return {
       header: (name) => headerOf(request, name),
       readBody: once(() => this.#readBody(exchange)),
-      compute: (model, inputs, timeout) => this.#compute(exchange, model, inputs, timeout),
+      compute: (...call) => this.#compute(exchange, ...call),
     };
   }
 
@@ -199,6 +199,7 @@ export class InferenceServer {
     model: Servable,
     inputs: readonly Tensor[],
     timeout = this.#options.timeout ?? DEFAULT_TIMEOUT,
+    signatureName?: string,
   ): Promise<readonly Tensor[]> {
     exchange.model = model;
     const { request, response, startedAt } = exchange;
@@ -207,7 +208,7 @@ export class InferenceServer {
       return () => response.off("close", callback);
     };
     const client = { startedAt, caller: callerOf(request), whenGone };
-    return inferFor(client, model, inputs, timeout, this.#options.clock);
+    return inferFor(client, model, inputs, timeout, this.#options.clock, signatureName);
   }
 
   #errorReply(error: unknown, protocol: "v1" | "v2", call: string): Reply {

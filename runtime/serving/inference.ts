@@ -20,10 +20,11 @@ export async function inferFor(
   inputs: readonly Tensor[],
   timeout: number,
   clock: Clock,
+  signatureName?: string,
 ): Promise<readonly Tensor[]> {
   const left = timeout - (clock.now() - client.startedAt);
   if (left <= 0) throw new RequestError("DeadlineExceeded", "the request's deadline passed before it was computed");
-  const ticket = model.submit({ inputs, timeout: left, caller: client.caller });
+  const ticket = model.submit({ inputs, timeout: left, caller: client.caller, signatureName });
   const ignore = client.whenGone(() => ticket.cancel());
   try {
     return await ticket.outputs;

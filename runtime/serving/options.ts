@@ -43,11 +43,7 @@ export interface ServeOptions {
 }
 
 const USAGE =
-<<<<<<< HEAD
-  "usage: modelwright serve [DIR] [--name NAME] [--model NAME=URI]… [--label MODEL:LABEL=VERSION]… [--engine Auto|TensorFlow|OnnxRuntime|Wasm] [--access-log None|Errors|All] [--repository-control] | --job FILE | " +
-=======
-  "usage: modelwright serve [DIR] [--name NAME] [--model NAME=URI]… [--engine Auto|TensorFlow|OnnxRuntime|Wasm] [--repository-control] [--allow-saved-model] | --job FILE | " +
->>>>>>> 097f0c6 (SavedModels where they are allowed, by TensorFlow; TensorFlow Serving's documentation as tests; an engine that leaks is replaced, one without GPU memory ends)
+  "usage: modelwright serve [DIR] [--name NAME] [--model NAME=URI]… [--label MODEL:LABEL=VERSION]… [--engine Auto|TensorFlow|OnnxRuntime|Wasm] [--access-log None|Errors|All] [--repository-control] [--allow-saved-model] | --job FILE | " +
   "-f MANIFEST…; [--volumes DIR] [--port 8080] [--grpc-port 9000] [--management-port 9090] [--host ADDRESS] [--drain-delay SECONDS] " +
   "[--termination-message FILE] [--traffic FILE]";
 
@@ -104,7 +100,6 @@ export async function readServeOptions(argv: readonly string[], env: NodeJS.Proc
   if (values.job === undefined && values.file === undefined) {
     return {
       ...common,
-<<<<<<< HEAD
       ...fromFolders({
         dir,
         name: values.name,
@@ -122,17 +117,6 @@ export async function readServeOptions(argv: readonly string[], env: NodeJS.Proc
     throw new Failure(
       "InvalidSpec",
       `--name, --engine, --label, --access-log and --repository-control belong to folders; else the file says them; ${USAGE}`,
-=======
-      ...fromFolders(dir, values.name, named, computeOf(values.engine, values["allow-saved-model"]), volumes),
-      repositoryControl: values["repository-control"] ?? false,
-    };
-  }
-  const { name, engine, "repository-control": control, "allow-saved-model": allow } = values;
-  if ([name, engine, control, allow].some((value) => value !== undefined)) {
-    throw new Failure(
-      "InvalidSpec",
-      `--name, --engine, --repository-control and --allow-saved-model belong to folders; else the file says them; ${USAGE}`,
->>>>>>> 097f0c6 (SavedModels where they are allowed, by TensorFlow; TensorFlow Serving's documentation as tests; an engine that leaks is replaced, one without GPU memory ends)
     );
   }
   const run = values.job === undefined ? await runOf(values.file ?? [], volumes) : await readRun(values.job);
@@ -175,18 +159,8 @@ async function readRun(file: string): Promise<ServingRun> {
   throw new Failure("InvalidSpec", `${file}: ${first?.field ?? ""}: ${first?.message ?? "is no ServingRun"}`);
 }
 
-<<<<<<< HEAD
 function engineOf(engine = "Auto"): ServingRun["compute"] {
   return { engine: oneOf("--engine", engine, ServingRuntime.shape.engine.unwrap().options) };
-=======
-function computeOf(engine = "Auto", allowSavedModel: boolean | undefined): ServingRun["compute"] {
-  const engines = ServingRuntime.shape.engine.unwrap().options;
-  const chosen = engines.find((one) => one === engine);
-  if (chosen === undefined) {
-    throw new Failure("InvalidSpec", `--engine: ${engine} is none of ${engines.join(", ")}`);
-  }
-  return { engine: chosen, ...(allowSavedModel === undefined ? {} : { allowSavedModel }) };
->>>>>>> 097f0c6 (SavedModels where they are allowed, by TensorFlow; TensorFlow Serving's documentation as tests; an engine that leaks is replaced, one without GPU memory ends)
 }
 
 function accessOf(access: string = DEFAULT_LOGGING.access): AccessLevel {

@@ -3,7 +3,7 @@ import { isUtf8 } from "node:buffer";
 import { type CallContext, type Reply, json } from "./calls.ts";
 import { type Method, readExamples, writeResults } from "./examples.ts";
 import { type ModelRepository, NotServed, type VersionSlot } from "./model-repository.ts";
-import { SIGNATURE_NAME, parsePredictDocument, readPrediction, writePrediction } from "./predict.ts";
+import { SIGNATURE_NAME, chosenSignature, parsePredictDocument, readPrediction, writePrediction } from "./predict.ts";
 import { RequestError, refuse } from "./request-error.ts";
 import type { PredictRoute } from "./route.ts";
 import type { Servable } from "./servable.ts";
@@ -56,13 +56,13 @@ async function compute(
   // The body is judged before the model: what is no JSON is wrong for any model.
   const document = parsePredictDocument(body.toString(), signatureOf(route, repository));
   const model = findServable(route, repository);
-  const { signature } = model;
+  const { name, signature } = chosenSignature(document.members, model.signature, model.loaded?.signatures);
   if (method === "predict") {
     const { format, inputs } = readPrediction(document, model.name, signature);
-    return text(writePrediction(format, await context.compute(model, inputs, timeout)));
+    return text(writePrediction(format, await context.compute(model, inputs, timeout, name)));
   }
   const inputs = readExamples(method, document, model.name, signature);
-  return text(writeResults(method, await context.compute(model, inputs, timeout), model.name));
+  return text(writeResults(method, await context.compute(model, inputs, timeout, name), model.name));
 }
 
 function text(body: string): Reply {
@@ -73,7 +73,10 @@ const NO_SIGNATURE: Signature = { inputs: [], outputs: [] };
 
 function signatureOf(route: PredictRoute, repository: ModelRepository): Signature {
   try {
-    return repository.find(route.model, route).signature;
+    const { signature, loaded } = repository.find(route.model, route);
+    // Which of them is meant is known when the document has been read.
+    const others = Object.values(loaded?.signatures ?? {});
+    return { ...signature, inputs: [signature, ...others].flatMap(({ inputs }) => inputs) };
   } catch {
     return NO_SIGNATURE;
   }
@@ -137,15 +140,19 @@ function tensorInfos(specs: readonly TensorSpec[]): object {
   return Object.fromEntries(infos) as object;
 }
 
-function metadata({ name, version, signature: { inputs, outputs } }: Servable): Reply {
-  const definition = {
-    inputs: tensorInfos(inputs),
-    outputs: tensorInfos(outputs),
-    method_name: "tensorflow/serving/predict",
-    defaults: {},
-  };
+function metadata({ name, version, signature, loaded }: Servable): Reply {
+  const all = { ...loaded?.signatures, [SIGNATURE_NAME]: signature };
+  const definitions = Object.entries(all).map(([key, { inputs, outputs }]) => [
+    key,
+    {
+      inputs: tensorInfos(inputs),
+      outputs: tensorInfos(outputs),
+      method_name: "tensorflow/serving/predict",
+      defaults: {},
+    },
+  ]);
   return json(200, {
     model_spec: { name, signature_name: "", version },
-    metadata: { signature_def: { signature_def: { [SIGNATURE_NAME]: definition } } },
+    metadata: { signature_def: { signature_def: Object.fromEntries(definitions) as object } },
   });
 }

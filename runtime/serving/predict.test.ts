@@ -1,5 +1,5 @@
 import * as fc from "fast-check";
-import { parsePredictDocument, readPrediction, writePrediction } from "./predict.ts";
+import { chosenSignature, parsePredictDocument, readPrediction, writePrediction } from "./predict.ts";
 import { RequestError } from "./request-error.ts";
 import type { Signature, Tensor } from "./tensor.ts";
 
@@ -19,7 +19,8 @@ const two: Signature = {
 };
 
 function read(body: string, signature: Signature = pairs) {
-  return readPrediction(parsePredictDocument(body, signature), "m", signature);
+  const document = parsePredictDocument(body, signature);
+  return readPrediction(document, "m", chosenSignature(document.members, signature).signature);
 }
 
 function plain(tensor: Tensor | undefined) {
@@ -121,6 +122,14 @@ describe("predict requests", () => {
     ],
   ])("refuses %s of a model with two inputs", (body, text) => {
     expect(message(body, two)).toContain(text);
+  });
+
+  it("takes the signature that is named", () => {
+    const document = (name: string) => ({ signature_name: name });
+    const named = { other: scalars };
+    expect(chosenSignature(document("other"), pairs, named)).toEqual({ name: "other", signature: scalars });
+    expect(chosenSignature(document("serving_default"), pairs, named)).toEqual({ signature: pairs });
+    expect(() => chosenSignature(document("toString"), pairs, named)).toThrow("not found in signature def");
   });
 
   it("cuts quoted JSON at 256 bytes", () => {

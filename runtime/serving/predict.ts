@@ -52,7 +52,6 @@ function parse(text: string, exact: boolean): unknown {
 
 /** The inputs of a predict call, in the signature's order; 400 with TensorFlow Serving's message otherwise. */
 export function readPrediction({ members }: PredictDocument, model: string, signature: Signature): Prediction {
-  checkSignatureName(members);
   const { instances, inputs } = members;
   if (instances !== undefined && inputs !== undefined) {
     refuse(
@@ -66,11 +65,23 @@ export function readPrediction({ members }: PredictDocument, model: string, sign
   return { format, inputs: tensors };
 }
 
-/** A model has the one signature that clients take when they name none. */
-export function checkSignatureName({ signature_name: name }: PredictDocument["members"]): void {
-  if (typeof name === "string" && name !== SIGNATURE_NAME && name !== "") {
-    refuse(`Serving signature name: "${name}" not found in signature def`);
-  }
+export interface ChosenSignature {
+  /** Absent: the one that clients mean when they name none. */
+  readonly name?: string;
+  readonly signature: Signature;
+}
+
+/** The signature that the document names; 400 with TensorFlow Serving's message when there is none of that name. */
+export function chosenSignature(
+  { signature_name: name }: PredictDocument["members"],
+  signature: Signature,
+  signatures: Readonly<Record<string, Signature>> = {},
+): ChosenSignature {
+  if (typeof name !== "string" || name === SIGNATURE_NAME || name === "") return { signature };
+  const named = Object.hasOwn(signatures, name) ? signatures[name] : undefined;
+  return named === undefined
+    ? refuse(`Serving signature name: "${name}" not found in signature def`)
+    : { name, signature: named };
 }
 
 /** Also used for the Open Inference Protocol. */

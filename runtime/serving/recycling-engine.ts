@@ -33,7 +33,7 @@ export class RecyclingEngine implements InferenceEngine {
   #batches = 0;
   #settledBytes: number | undefined;
   #peakMemoryBytes = 0;
-  #lastInputs: readonly Tensor[] = [];
+  #last: Parameters<InferenceEngine["infer"]> = [[]];
   #replacement: Promise<InferenceEngine | undefined> | undefined;
   #next: InferenceEngine | undefined;
   #closed = false;
@@ -67,10 +67,10 @@ export class RecyclingEngine implements InferenceEngine {
     return loaded;
   }
 
-  async infer(inputs: readonly Tensor[]): Promise<readonly Tensor[]> {
+  async infer(inputs: readonly Tensor[], signatureName?: string): Promise<readonly Tensor[]> {
     this.#takeNext();
-    this.#lastInputs = inputs;
-    const outputs = await this.#current.infer(inputs);
+    this.#last = [inputs, signatureName];
+    const outputs = await this.#current.infer(inputs, signatureName);
     this.#batches += 1;
     this.#look();
     return outputs;
@@ -134,7 +134,7 @@ export class RecyclingEngine implements InferenceEngine {
     try {
       if (this.#model === undefined) return undefined;
       await next.load(this.#model);
-      await next.infer(this.#lastInputs);
+      await next.infer(...this.#last);
       if (this.#closed) await next.close();
       else this.#offer(next);
       return next;

@@ -8,6 +8,8 @@ export interface InferenceRequest {
   readonly inputs: readonly Tensor[];
   /** Milliseconds that it may wait for the engine. */
   readonly timeout: number;
+  /** Which of the model's signatures the inputs are for; absent: the one that it has, or that clients mean. */
+  readonly signatureName?: string | undefined;
   /** Who asks: callers get their turns fairly. */
   readonly caller: string;
 }

@@ -77,7 +77,7 @@ export class ServedModel implements Servable {
     const { batching = DEFAULT_BATCHING, queue = DEFAULT_QUEUE } = settings;
     this.#settings = settings;
     this.batcher = new Batcher({
-      compute: (inputs) => this.#compute(inputs),
+      compute: (inputs, signatureName) => this.#compute(inputs, signatureName),
       clock,
       maxWaiting: queue.maxRequests,
       maxWaitingBytes,
@@ -148,7 +148,9 @@ export class ServedModel implements Servable {
 
   submit(request: InferenceRequest): Ticket {
     this.#checkRows(request.inputs);
-    return (this.#processed ?? this.batcher).submit(request);
+    // What is declared around the model is for the signature that clients mean.
+    const processed = request.signatureName === undefined ? this.#processed : undefined;
+    return (processed ?? this.batcher).submit(request);
   }
 
   /** Loads and warms the model; then it serves. Throws Failure. */
@@ -170,7 +172,8 @@ export class ServedModel implements Servable {
     this.#engine = engine;
     try {
       this.#loaded = await engine.load(model);
-      this.#batchable = isBatchable(this.#loaded.signature);
+      const { signature, signatures = {} } = this.#loaded;
+      this.#batchable = [signature, ...Object.values(signatures)].every(isBatchable);
       this.#loadSeconds = (clock.now() - startedAt) / 1000;
       await this.#warm(engine, this.#loaded.signature, await this.#openPipeline(this.#loaded.signature));
     } catch (error) {
@@ -211,14 +214,14 @@ export class ServedModel implements Servable {
     }
   }
 
-  async #compute(inputs: readonly Tensor[]): Promise<readonly Tensor[]> {
+  async #compute(inputs: readonly Tensor[], signatureName: string | undefined): Promise<readonly Tensor[]> {
     const { clock } = this.#options;
     const engine = this.#engine;
     if (engine === undefined) throw this.#notReady();
     const startedAt = clock.now();
     this.#computingSince = startedAt;
     try {
-      return await engine.infer(inputs);
+      return await engine.infer(inputs, signatureName);
     } catch (error) {
       if (!(error instanceof Failure) || error.reason !== "DataRejected") throw error;
       throw new RequestError("InvalidRequest", error.message, { cause: error });

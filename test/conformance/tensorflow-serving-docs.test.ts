@@ -55,8 +55,19 @@ describe("TensorFlow Serving's documentation, tried with its models", () => {
     expect((await post("/v1/models/half_plus_two/versions/124:predict", columns)).status).toBe(404);
   });
 
-  it("api_rest.md: half_plus_three regresses examples", async () => {
-    const answer = await post("/v1/models/half_plus_three:regress", '{"examples": [{"x": 1.0}, {"x": 2.0}]}');
+  it("api_rest.md: half_plus_three regresses examples by the signature that is named", async () => {
+    const body = '{"signature_name": "tensorflow/serving/regress", "examples": [{"x": 1.0}, {"x": 2.0}]}';
+    const answer = await post("/v1/models/half_plus_three:regress", body);
     expect(parsed(answer)).toEqual({ results: [3.5, 4] });
+    const both = await Promise.all([
+      post("/v1/models/half_plus_three:regress", body),
+      post("/v1/models/half_plus_three:predict", '{"instances": [1.0]}'),
+    ]);
+    expect(both.map(parsed)).toEqual([{ results: [3.5, 4] }, { predictions: [3.5] }]);
+    const unknown = await post("/v1/models/half_plus_three:predict", '{"signature_name": "other", "instances": [1.0]}');
+    expect([unknown.status, parsed(unknown)]).toEqual([
+      400,
+      { error: 'Serving signature name: "other" not found in signature def' },
+    ]);
   });
 });

@@ -26,6 +26,10 @@ class HalfPlus(tf.Module):
     def serve(self, x):
         return {"y": self.a * x + self.b}
 
+    @tf.function(input_signature=[tf.TensorSpec([None, 1], tf.float32, name="x")])
+    def regress(self, x):
+        return {"outputs": self.a * x + self.b}
+
 
 class Kinds(tf.Module):
     """Whole numbers of both sizes and truth values: the sum of a row, whether it is asked for, and where its largest is."""
@@ -45,6 +49,6 @@ def save(name, module, **signatures):
 
 
 save("half_plus_two/123", two := HalfPlus(2), serving_default=two.serve)
-save("half_plus_three/123", three := HalfPlus(3), serving_default=three.serve)
+save("half_plus_three/123", three := HalfPlus(3), **{"serving_default": three.serve, "tensorflow/serving/regress": three.regress})
 save("kinds", kinds := Kinds(), serving_default=kinds.serve)
 save("unnamed", other := HalfPlus(1), one=other.serve, another=other.serve)

@@ -1,6 +1,6 @@
 /**
  * What a SavedModel says of itself (tensorflow/core/protobuf/saved_model.proto and meta_graph.proto), without an engine:
- * the signatures under which it is called. Its graph is not looked at.
+ * the signatures by which it is called. Its graph is not looked at.
  */
 import type { ArtefactManifest, Datatype, Tensor } from "../../../crds/contract/artefact.ts";
 import { type Field, ProtobufSyntaxError, fieldsOf, textOf } from "../onnx/protobuf-reader.ts";
@@ -15,30 +15,39 @@ const INTERNAL = new Set(["__saved_model_init_op", "__saved_model_train_op"]);
 /** tensorflow/core/framework/types.proto: what tfjs-node can hand over in both directions. */
 const DATATYPES: Readonly<Record<number, Datatype>> = { 1: "FP32", 3: "INT32", 9: "INT64", 10: "BOOL" };
 
-export interface SavedSignature {
-  readonly name: string;
-  readonly signature: ArtefactManifest["signature"];
+type Signature = ArtefactManifest["signature"];
+
+export interface SavedModelFile {
+  /** The name of the one that clients mean when they name none. */
+  readonly served: string;
+  readonly signatures: Readonly<Record<string, Signature>>;
 }
 
-/** The signature that is served. Throws Failure ModelUnsupported naming what is wrong. */
-export function readSavedModel(bytes: Uint8Array, shownAs: string): SavedSignature {
+/** Throws Failure ModelUnsupported naming what is wrong. */
+export function readSavedModel(bytes: Uint8Array, shownAs: string): SavedModelFile {
   try {
-    return chosen(signatures(bytes, shownAs), shownAs);
+    const found = definitions(bytes, shownAs);
+    const served = servedOf([...found.keys()], shownAs);
+    const read = [...found].map(([name, definition]) => [name, signatureOf(name, definition, shownAs)]);
+    return { served, signatures: Object.fromEntries(read) as Record<string, Signature> };
   } catch (error) {
     if (!(error instanceof ProtobufSyntaxError)) throw error;
     throw unsupported(shownAs, `is no SavedModel (${error.message}); export it again`, error);
   }
 }
 
-function chosen(found: ReadonlyMap<string, Uint8Array>, shownAs: string): SavedSignature {
-  const name = found.has(DEFAULT_SIGNATURE) || found.size !== 1 ? DEFAULT_SIGNATURE : ([...found.keys()][0] ?? "");
-  const definition = found.get(name);
-  if (definition === undefined) {
-    throw unsupported(
-      shownAs,
-      `has no signature ${DEFAULT_SIGNATURE}, but ${[...found.keys()].join(", ") || "none"}; export it with that one`,
-    );
-  }
+function servedOf(names: readonly string[], shownAs: string): string {
+  const [only] = names;
+  if (names.includes(DEFAULT_SIGNATURE)) return DEFAULT_SIGNATURE;
+  if (names.length === 1 && only !== undefined) return only;
+  throw unsupported(
+    shownAs,
+    `has no signature ${DEFAULT_SIGNATURE}, but ${names.join(", ") || "none"}; export it with that one`,
+  );
+}
+
+/** SignatureDef: inputs 1, outputs 2. */
+function signatureOf(name: string, definition: Uint8Array, shownAs: string): Signature {
   const tensors = (field: number) =>
     entries(definition, field)
       .map(([key, info]) => tensor(key, info, shownAs))
@@ -46,11 +55,11 @@ function chosen(found: ReadonlyMap<string, Uint8Array>, shownAs: string): SavedS
   const signature = { inputs: tensors(1), outputs: tensors(2) };
   if (signature.outputs.length === 0)
     throw unsupported(shownAs, `signature ${name} has no outputs; export it with some`);
-  return { name, signature };
+  return signature;
 }
 
 /** SavedModel: meta_graphs 2. MetaGraphDef: meta_info_def 1 with tags 4, signature_def 5. */
-function signatures(bytes: Uint8Array, shownAs: string): Map<string, Uint8Array> {
+function definitions(bytes: Uint8Array, shownAs: string): Map<string, Uint8Array> {
   const graphs = messages(bytes, 2);
   const served = graphs.find((graph) => {
     const tags = messages(graph, 1).flatMap((info) => fields(info, 4).map(textOf));
