@@ -125,11 +125,10 @@ describe("predict requests", () => {
   });
 
   it("takes the signature that is named", () => {
-    const document = (name: string) => ({ signature_name: name });
-    const named = { other: scalars };
-    expect(chosenSignature(document("other"), pairs, named)).toEqual({ name: "other", signature: scalars });
-    expect(chosenSignature(document("serving_default"), pairs, named)).toEqual({ signature: pairs });
-    expect(() => chosenSignature(document("toString"), pairs, named)).toThrow("not found in signature def");
+    const choose = (name: string) => chosenSignature({ signature_name: name }, pairs, { other: scalars });
+    expect(choose("other")).toEqual({ name: "other", signature: scalars });
+    expect(choose("serving_default")).toEqual({ signature: pairs });
+    expect(() => choose("toString")).toThrow("not found in signature def");
   });
 
   it("cuts quoted JSON at 256 bytes", () => {

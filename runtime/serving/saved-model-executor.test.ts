@@ -3,7 +3,7 @@ import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { jest } from "@jest/globals";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { Failure } from "../failure.ts";
 import { readSavedModel } from "../formats/saved-model/saved-model-file.ts";
 import { openExecutor } from "./choose-executor.ts";
@@ -16,6 +16,9 @@ const SHOWN = "pvc://models/m";
 
 const open = (name: string, more: object = { allowSavedModel: true }) =>
   openExecutor({ dir: join(MODELS, name), shownAs: SHOWN, engine: "Auto", threads: 1, ...more });
+
+const numbers = (values: bigint[]) =>
+  ({ name: "numbers", datatype: "INT64", shape: [2, 3], data: BigInt64Array.from(values) }) as const;
 
 describe("A SavedModel", () => {
   it("is refused unless it is allowed, telling why and how", async () => {
@@ -46,8 +49,6 @@ describe("A SavedModel", () => {
       ["numbers", "INT64"],
     ]);
     const asked = { name: "asked", datatype: "BOOL", shape: [2], data: Uint8Array.of(1, 0) } as const;
-    const numbers = (values: bigint[]) =>
-      ({ name: "numbers", datatype: "INT64", shape: [2, 3], data: BigInt64Array.from(values) }) as const;
     const outputs = await model.infer([asked, numbers([1n, 2n, 2n ** 40n, -4n, 9n, 0n])]);
     expect(outputs.map(({ name, data }) => [name, [...(data as BigInt64Array)]])).toEqual([
       ["largest", [2, 1]],

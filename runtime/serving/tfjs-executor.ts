@@ -59,7 +59,7 @@ function memoryFailure(cause: unknown): Failure | undefined {
 }
 
 function engineTensor(tf: Tf, { datatype, shape, data }: Tensor): EngineTensor {
-  if (data instanceof BigInt64Array) return int64Tensor(tf, data as BigInt64Array<ArrayBuffer>, [...shape]);
+  if (data instanceof BigInt64Array) return int64Tensor(tf, data, [...shape]);
   // By `DTYPES` one of the three arrays that tfjs takes.
   return tf.tensor(data as Float32Array | Int32Array | Uint8Array, [...shape], DTYPES[datatype]);
 }

@@ -4,18 +4,18 @@
  *
  *     python3 -m venv A && A/bin/pip install -r bench/serving/requirements.txt
  *     python3 -m venv B && B/bin/pip install -r bench/serving/requirements-mlserver.txt
- *     npx node bench/serving/peers.ts --python A/bin/python --mlserver B/bin/python [--seconds 3] [--rounds 2] [--connections 32] [--only mlp|cnn|overload]
+ *     npx node bench/serving-peers.ts --python A/bin/python --mlserver B/bin/python [--seconds 3] [--rounds 2] [--connections 32] [--only mlp|cnn|overload]
  */
 import { spawnSync } from "node:child_process";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { compileFolder } from "../../runtime/serving/onnx-compiler.ts";
-import { JSON_LENGTH_HEADER } from "../../runtime/serving/infer.ts";
-import { writeHeavyModel } from "./heavy-model.ts";
-import { type Rate, type Request, closedLoop, openLoop } from "./load.ts";
-import { computedSeconds, family, freePort, megabytes, pinned, start, stop } from "./processes.ts";
+import { compileFolder } from "../runtime/serving/onnx-compiler.ts";
+import { JSON_LENGTH_HEADER } from "../runtime/serving/infer.ts";
+import { writeHeavyModel } from "./serving/heavy-model.ts";
+import { type Rate, type Request, closedLoop, openLoop } from "./serving/load.ts";
+import { computedSeconds, family, freePort, megabytes, pinned, start, stop } from "./serving/processes.ts";
 
 const { values } = parseArgs({
   options: {
@@ -74,7 +74,7 @@ interface Server {
 /** A folder beside the model's: ours take a folder with one model only. */
 const ONNX_FILE = "-onnx/model.onnx";
 
-const SERVE = [process.execPath, join(import.meta.dirname, "../../runtime/main.ts"), "serve"];
+const SERVE = [process.execPath, join(import.meta.dirname, "../runtime/main.ts"), "serve"];
 const PORTS = ["--grpc-port", "0", "--management-port", "0", "--host", "127.0.0.1", "--drain-delay", "0"];
 const ours = (name: string, engine: string, form: Form): Server => ({
   name: `ours, ${name}`,
@@ -88,7 +88,12 @@ const peer = (name: string, python: string | undefined, script: string, file: st
         {
           name,
           form,
-          command: (folder, port) => [python, join(import.meta.dirname, script), `${folder}${file}`, String(port)],
+          command: (folder, port) => [
+            python,
+            join(import.meta.dirname, "serving", script),
+            `${folder}${file}`,
+            String(port),
+          ],
         },
       ];
 
@@ -197,7 +202,11 @@ async function compare(folder: string, model: Model): Promise<void> {
     console.log(`| ${[name, ...cells, (first / rate).toFixed(2)].join(" | ")} |`);
   }
   if (values.python === undefined) return;
-  const loop = pinned(1, cores, [values.python, join(import.meta.dirname, "raw_loop.py"), `${folder}${ONNX_FILE}`]);
+  const loop = pinned(1, cores, [
+    values.python,
+    join(import.meta.dirname, "serving/raw_loop.py"),
+    `${folder}${ONNX_FILE}`,
+  ]);
   const { stdout, stderr } = spawnSync(loop[0] ?? "", loop.slice(1), { encoding: "utf8" });
   console.log(stdout === "" ? stderr : `ONNX Runtime alone, rows a second by rows of a call: ${stdout.trim()}`);
 }
@@ -238,7 +247,7 @@ if (cores > 1) spawnSync("taskset", ["-a", "-cp", "0", String(process.pid)]);
 try {
   const models = (["mlp", "cnn"] as const).filter((model) => values.only === undefined || values.only === model);
   if (models.length > 0 && values.python !== undefined) {
-    spawnSync(values.python, [join(import.meta.dirname, "make_models.py"), scratch], { stdio: "ignore" });
+    spawnSync(values.python, [join(import.meta.dirname, "serving/make_models.py"), scratch], { stdio: "ignore" });
     for (const model of models) {
       const folder = join(scratch, model);
       const compiled = await compileFolder({ dir: folder, shownAs: model });
