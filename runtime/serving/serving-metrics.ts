@@ -24,10 +24,27 @@ export interface Answered {
 
 const MODEL_LABELS = ["model", "version"] as const;
 
+/** What counts under some labels: to look it up in the library costs several times what counting does. */
+class Held<T> {
+  readonly #find: (...labels: string[]) => T;
+  readonly #held = new Map<string, T>();
+
+  constructor(find: (...labels: string[]) => T) {
+    this.#find = find;
+  }
+
+  labels(...labels: string[]): T {
+    const key = labels.join("\n");
+    let found = this.#held.get(key);
+    if (found === undefined) this.#held.set(key, (found = this.#find(...labels)));
+    return found;
+  }
+}
+
 /** Numbers about serving, for Prometheus and for the autoscaler. */
 export class ServingMetrics {
-  readonly #requests: Counter;
-  readonly #seconds: Histogram;
+  readonly #requestsOf: Held<Counter.Internal>;
+  readonly #secondsOf: Held<Histogram.Internal<string>>;
   readonly #batchRows: Histogram;
   readonly #batchRequests: Histogram;
   readonly #computeSeconds: Histogram;
@@ -42,19 +59,21 @@ export class ServingMetrics {
 
   constructor(registry: Registry) {
     const registers = [registry];
-    this.#requests = new Counter({
+    const requests = new Counter({
       name: "modelwright_requests_total",
       help: "Requests by protocol (v1: TensorFlow Serving, v2: Open Inference Protocol, grpc), call, status and model",
       labelNames: ["protocol", "call", "code", ...MODEL_LABELS],
       registers,
     });
-    this.#seconds = new Histogram({
+    const seconds = new Histogram({
       name: "modelwright_request_seconds",
       help: "Time from a request's headers to its answer, of inference calls",
       labelNames: ["protocol", ...MODEL_LABELS],
       buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
       registers,
     });
+    this.#requestsOf = new Held((...labels) => requests.labels(...labels));
+    this.#secondsOf = new Held((...labels) => seconds.labels(...labels));
     this.#batchRows = new Histogram({
       name: "modelwright_batch_rows",
       help: "Rows of computed batches",
@@ -161,9 +180,9 @@ export class ServingMetrics {
 
   answered({ protocol, call, code, seconds, inference, model }: Answered): void {
     const [name, version] = [model?.name ?? "", model?.version ?? ""];
-    this.#requests.labels(protocol, call, String(code), name, version).inc();
+    this.#requestsOf.labels(protocol, call, String(code), name, version).inc();
     if (!inference) return;
-    this.#seconds.labels(protocol, name, version).observe(seconds);
+    this.#secondsOf.labels(protocol, name, version).observe(seconds);
     this.#count(-1);
     this.#finished += 1;
   }
@@ -178,16 +197,21 @@ export class ServingMetrics {
 
   /** Numbers about the batches of one version. */
   batches(name: string, version: string): BatcherObserver {
+    const waits = this.#queueSeconds.labels(name, version);
+    const padded = this.#paddedRows.labels(name, version);
+    const rowCounts = this.#batchRows.labels(name, version);
+    const requestCounts = this.#batchRequests.labels(name, version);
+    const times = this.#computeSeconds.labels(name, version);
     return {
       computed: ({ rows, padding, requests, seconds, waitedSeconds }) => {
         for (const waited of waitedSeconds) {
           this.#waitedSeconds += waited;
-          this.#queueSeconds.labels(name, version).observe(waited);
+          waits.observe(waited);
         }
-        if (padding > 0) this.#paddedRows.labels(name, version).inc(padding);
-        this.#batchRows.labels(name, version).observe(rows);
-        this.#batchRequests.labels(name, version).observe(requests);
-        this.#computeSeconds.labels(name, version).observe(seconds);
+        if (padding > 0) padded.inc(padding);
+        rowCounts.observe(rows);
+        requestCounts.observe(requests);
+        times.observe(seconds);
       },
     };
   }
