@@ -105,7 +105,7 @@ export async function readServeOptions(argv: readonly string[], env: NodeJS.Proc
         name: values.name,
         named,
         labels: (values.label ?? []).map(labelOf),
-        compute: engineOf(values.engine),
+        compute: computeOf(values.engine, values["allow-saved-model"]),
         volumes,
       }),
       access: accessOf(values["access-log"]),
@@ -113,10 +113,10 @@ export async function readServeOptions(argv: readonly string[], env: NodeJS.Proc
     };
   }
   const { name, engine, label, "repository-control": control, "access-log": access } = values;
-  if ([name, engine, label, control, access].some((flag) => flag !== undefined)) {
+  if ([name, engine, label, control, access, values["allow-saved-model"]].some((flag) => flag !== undefined)) {
     throw new Failure(
       "InvalidSpec",
-      `--name, --engine, --label, --access-log and --repository-control belong to folders; else the file says them; ${USAGE}`,
+      `--name, --engine, --label, --access-log, --repository-control and --allow-saved-model belong to folders; else the file says them; ${USAGE}`,
     );
   }
   const run = values.job === undefined ? await runOf(values.file ?? [], volumes) : await readRun(values.job);
@@ -159,7 +159,7 @@ async function readRun(file: string): Promise<ServingRun> {
   throw new Failure("InvalidSpec", `${file}: ${first?.field ?? ""}: ${first?.message ?? "is no ServingRun"}`);
 }
 
-function engineOf(engine = "Auto"): ServingRun["compute"] {
+function computeOf(engine = "Auto", allowSavedModel: boolean | undefined): ServingRun["compute"] {
   return { engine: oneOf("--engine", engine, ServingRuntime.shape.engine.unwrap().options) };
 }
 
