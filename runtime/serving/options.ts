@@ -160,7 +160,8 @@ async function readRun(file: string): Promise<ServingRun> {
 }
 
 function computeOf(engine = "Auto", allowSavedModel: boolean | undefined): ServingRun["compute"] {
-  return { engine: oneOf("--engine", engine, ServingRuntime.shape.engine.unwrap().options) };
+  const chosen = oneOf("--engine", engine, ServingRuntime.shape.engine.unwrap().options);
+  return { engine: chosen, ...(allowSavedModel === undefined ? {} : { allowSavedModel }) };
 }
 
 function accessOf(access: string = DEFAULT_LOGGING.access): AccessLevel {
