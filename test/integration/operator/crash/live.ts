@@ -153,8 +153,7 @@ export class Lived {
     this.writes.push(write);
     if (++this.#writesOfStage !== this.#crash && this.#crash !== "always") return false;
     this.crashes.push(write);
-    await this.#program.kill();
-    this.#program.start();
+    await this.#program.restart();
     return true;
   }
 

@@ -22,6 +22,7 @@ export interface ProgramOptions {
 export class Program {
   readonly #options: ProgramOptions;
   #child: ChildProcess | undefined;
+  #restarting: Promise<void> | undefined;
   #errors = "";
 
   constructor(options: ProgramOptions) {
@@ -46,14 +47,19 @@ export class Program {
     this.#child = child;
   }
 
-  /** Ends it as a crash does: nothing of what it had in hand is done. */
-  kill(): Promise<void> {
-    return this.#signal("SIGKILL");
+  /** Ends it as a crash does, with nothing of what it had in hand done, and starts it again: once for what was in hand together. */
+  restart(): Promise<void> {
+    this.#restarting ??= this.#signal("SIGKILL").then(() => {
+      this.#restarting = undefined;
+      this.start();
+    });
+    return this.#restarting;
   }
 
   /** Ends it in good order. */
-  end(): Promise<void> {
-    return this.#signal("SIGTERM");
+  async end(): Promise<void> {
+    await this.#restarting;
+    await this.#signal("SIGTERM");
   }
 
   async #signal(signal: "SIGKILL" | "SIGTERM"): Promise<void> {
