@@ -4,8 +4,11 @@ import type { Tf } from "../engine/backend.ts";
 import { allLayers } from "../formats/computable.ts";
 import { signatureOf } from "../formats/signature.ts";
 
-/** Largest difference of an answer, scaled by max(1, |y|), that is only rounding. */
-export const TOLERANCE = 1e-5;
+/**
+ * Largest difference of an answer, scaled by max(1, |y|), that may be only rounding: ResNet50 in float32 is 8e-5 from itself
+ * in float64. What is compiled wrong (an epsilon, a padding, an axis) is off by far more.
+ */
+export const TOLERANCE = 2e-4;
 
 const ROWS = 2;
 /** Of dimensions besides the batch that are open. */
