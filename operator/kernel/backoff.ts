@@ -16,9 +16,9 @@ export class Backoff {
     return this.#failures;
   }
 
-  /** Milliseconds to wait after one more failure: half of it certain, half by chance; at most so many seconds this time. */
-  next(mostSeconds: number = this.#max): number {
-    const seconds = Math.min(this.#max, mostSeconds, this.#base * 2 ** this.#failures);
+  /** Milliseconds to wait after one more failure: half of it certain, half by chance. */
+  next(): number {
+    const seconds = Math.min(this.#max, this.#base * 2 ** this.#failures);
     this.#failures++;
     return seconds * 1000 * (0.5 + 0.5 * this.#random());
   }

@@ -148,6 +148,18 @@ describe("an informer", () => {
     await end();
   });
 
+  it("goes on soon with a server that was away for long and does not serve all at once when it is back", async () => {
+    const collection = new Collection();
+    collection.fail(1000, new ApiError({ status: 0, reason: "ConnectionFailed", message: "refused" }));
+    const { clock, informer, end } = follow(collection);
+    await clock.advance(600_000);
+    collection.fail(3, new ApiError({ status: 404, reason: "NotFound", message: "no such kind yet" }));
+    // Within three seconds it asks again; then after 0.2, 0.4 and 0.8.
+    await clock.advance(3000 + 1400);
+    expect(informer.hasSynced).toBe(true);
+    await end();
+  });
+
   it("says that waiting for the first list ended when its signal aborts", async () => {
     const collection = new Collection();
     collection.fail(1000);

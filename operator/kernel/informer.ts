@@ -140,7 +140,10 @@ export class Informer<T extends KubernetesObject, P extends Identified = Stored<
   }
 
   async #keep(namespace: string, reflector: Reflector<T>, signal: AbortSignal): Promise<void> {
-    const backoff = new Backoff(0.2, mostSeconds, this.#options.random);
+    const { random } = this.#options;
+    // A server that is back answers, though perhaps not yet with what is asked for: that is another matter than silence.
+    const silent = new Backoff(0.2, awaySeconds, random);
+    const answered = new Backoff(0.2, mostSeconds, random);
     while (!signal.aborted) {
       const started = this.#clock.monotonic();
       let failure: unknown;
@@ -152,15 +155,18 @@ export class Informer<T extends KubernetesObject, P extends Identified = Stored<
       if (signal.aborted) return;
       // What lasted was healthy. What ends at once, even without an error, must not become a busy loop.
       const lasted = this.#clock.monotonic() - started >= healthyMilliseconds;
-      if (lasted) backoff.reset();
-      if (failure !== undefined || !lasted) await this.#pause(failure, backoff, namespace, signal);
+      const isAway = failure instanceof ApiError && failure.isUnanswered;
+      if (lasted) silent.reset();
+      if (lasted || isAway) answered.reset();
+      if (failure !== undefined || !lasted) {
+        await this.#pause(failure, isAway ? silent : answered, namespace, signal);
+      }
     }
   }
 
   async #pause(failure: unknown, backoff: Backoff, namespace: string, signal: AbortSignal): Promise<void> {
     const asked = failure instanceof ApiError ? (failure.retryAfterSeconds ?? 0) * 1000 : 0;
-    const isAway = failure instanceof ApiError && failure.isUnanswered;
-    const pause = Math.max(backoff.next(isAway ? awaySeconds : mostSeconds), Math.min(asked, mostSeconds * 1000));
+    const pause = Math.max(backoff.next(), Math.min(asked, mostSeconds * 1000));
     if (failure !== undefined) {
       this.#options.observer?.failed(this.resource.plural);
       const retryInSeconds = Math.round(pause) / 1000;

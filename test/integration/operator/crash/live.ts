@@ -21,8 +21,8 @@ export interface World {
   readonly cache: string;
 }
 
-/** After which of its writes in each stage the operator is killed; counted from one. */
-export type Crash = "never" | "always" | number;
+/** After which of its writes in each stage the operator is killed, counted from one; or after one write, by what it is. */
+export type Crash = "never" | "always" | number | { readonly after: string };
 
 export interface End {
   readonly state: string;
@@ -151,10 +151,16 @@ export class Lived {
     if (this.#stage === undefined || !isWrite(request) || status >= 300) return false;
     const write = `${this.#stage.name}: ${nameOf(request)}`;
     this.writes.push(write);
-    if (++this.#writesOfStage !== this.#crash && this.#crash !== "always") return false;
+    this.#writesOfStage++;
+    if (!this.#isFatal(write)) return false;
     this.crashes.push(write);
     await this.#program.restart();
     return true;
+  }
+
+  #isFatal(write: string): boolean {
+    if (typeof this.#crash === "object") return this.#crash.after === write && !this.crashes.includes(write);
+    return this.#crash === "always" || this.#crash === this.#writesOfStage;
   }
 
   #watch(): void {
