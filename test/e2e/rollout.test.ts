@@ -42,6 +42,8 @@ beforeAll(async () => {
   await kubectl.until("modeldeployment", "digits", isReady);
   for (const name of Object.keys(MODELS)) await kubectl.until("trainingjob", name, succeeded);
   url = await address("digits");
+  // The node's proxy learns of the pods a moment after the operator.
+  await until("the Service leads to the pods", () => predictions(url, "digits", [digit]));
   // Images may have to be built first.
 }, 600_000);
 
