@@ -2,7 +2,7 @@ import { jest } from "@jest/globals";
 import type { Kubectl, Observed } from "../cluster/kubectl.ts";
 import { digitsNamespace, type Platform, smallTraining, startPlatform, succeeded } from "./platform.ts";
 
-jest.setTimeout(180_000);
+jest.setTimeout(300_000);
 
 let platform: Platform;
 let kubectl: Kubectl;
@@ -18,7 +18,8 @@ afterAll(async () => {
 });
 
 const SPEC = {
-  epochs: 40,
+  // Long enough to be met in its midst, several times.
+  epochs: 400,
   batchSize: 16,
   checkpoint: { everyEpochs: 1 },
   resources: { limits: { cpu: "1", memory: "1Gi" } },
