@@ -19,7 +19,7 @@ afterAll(async () => {
 
 const SPEC = {
   // Long enough to be met in its midst, several times.
-  epochs: 400,
+  epochs: 1000,
   batchSize: 16,
   checkpoint: { everyEpochs: 1 },
   resources: { limits: { cpu: "1", memory: "1Gi" } },
