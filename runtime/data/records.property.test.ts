@@ -122,7 +122,7 @@ async function judge(read: () => Promise<Examples>): Promise<void> {
   }
 }
 
-it("any bytes at all as any format are refused or read", async () => {
+it("whatever the bytes are, each format reads or refuses them", async () => {
   const openers = { Idx: openIdx, Npy: openNpy };
   await assert(
     asyncProperty(uint8Array({ maxLength: 80 }), async (bytes) => {

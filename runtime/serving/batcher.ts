@@ -29,7 +29,7 @@ export interface BatcherOptions {
   readonly maxWaitingBytes: number;
   /** Milliseconds that an idle engine waits for more rows; default 0. */
   readonly maxDelay?: number | undefined;
-  /** Sizes that `compute` may see, rising; smaller batches are padded. Default: any. */
+  /** Sizes that `compute` may see, rising; smaller batches are padded. All sizes where it is left out. */
   readonly allowedSizes?: readonly number[] | undefined;
   readonly observer?: BatcherObserver | undefined;
 }
