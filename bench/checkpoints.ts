@@ -4,7 +4,6 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -12,6 +11,7 @@ import { stringify } from "yaml";
 import { Progress, type TrainingProgress } from "../crds/contract/progress.ts";
 import { CheckpointStore } from "../runtime/store/checkpoint-store.ts";
 import { smallTraining } from "../test/e2e/platform.ts";
+import { freePort } from "../test/cluster/ports.ts";
 
 const { values } = parseArgs({ options: { rounds: { type: "string", default: "5" } } });
 const rounds = Number(values.rounds);
@@ -41,14 +41,6 @@ async function saving(): Promise<void> {
     }
     console.log(`| ${weights} | ${12 * weights} | ${show(median(saves))} | ${show(median(loads))} |`);
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 function start(file: string, port: number): ChildProcess {

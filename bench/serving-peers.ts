@@ -15,7 +15,8 @@ import { compileFolder } from "../runtime/serving/onnx-compiler.ts";
 import { JSON_LENGTH_HEADER } from "../runtime/serving/infer.ts";
 import { writeHeavyModel } from "./serving/heavy-model.ts";
 import { type Rate, type Request, closedLoop, openLoop } from "./serving/load.ts";
-import { computedSeconds, family, freePort, megabytes, pinned, start, stop } from "./serving/processes.ts";
+import { computedSeconds, family, megabytes, pinned, start, stop } from "./serving/processes.ts";
+import { freePort } from "../test/cluster/ports.ts";
 
 const { values } = parseArgs({
   options: {

@@ -5,10 +5,10 @@
  */
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { z } from "zod";
+import { freePort } from "../test/cluster/ports.ts";
 
 const { values } = parseArgs({
   options: {
@@ -25,14 +25,6 @@ const ROWS = 12_800;
 const Result = z.object({ sums: z.array(z.number()), seconds: z.number() });
 
 type Result = z.output<typeof Result>;
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 async function worker(part: object): Promise<Result> {
   const script = join(import.meta.dirname, "training", "worker.ts");

@@ -1,4 +1,5 @@
 /** Whether what the API server holds still is what was asked for, with the server's own defaults added. */
+import { quantityValue } from "../crds/contract/quantity.ts";
 
 /** Every member of `wanted` is in `held` with the same value; `held` may have more. Items with a name are found by it. */
 export function covers(held: unknown, wanted: unknown): boolean {
@@ -29,27 +30,9 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-const UNITS: Readonly<Record<string, number>> = {
-  "": 1,
-  m: 1e-3,
-  k: 1e3,
-  M: 1e6,
-  G: 1e9,
-  T: 1e12,
-  Ki: 2 ** 10,
-  Mi: 2 ** 20,
-  Gi: 2 ** 30,
-  Ti: 2 ** 40,
-};
-
-function quantity(value: unknown): number | undefined {
-  const match = /^(\d+(?:\.\d+)?)(m|k|Ki|M|Mi|G|Gi|T|Ti)?$/.exec(String(value));
-  return match === null ? undefined : Number(match[1]) * (UNITS[match[2] ?? ""] ?? 1);
-}
-
 /** The server writes quantities in its own way: 1000m becomes 1. */
 function sameQuantity(held: unknown, wanted: unknown): boolean {
   if (typeof held !== "string" || typeof wanted !== "string") return false;
-  const amount = quantity(wanted);
-  return amount !== undefined && Math.abs((quantity(held) ?? Number.NaN) - amount) <= 1e-9 * amount;
+  const amount = quantityValue(wanted);
+  return amount !== undefined && Math.abs((quantityValue(held) ?? Number.NaN) - amount) <= 1e-9 * amount;
 }

@@ -1,7 +1,6 @@
 /** Servers as processes of their own, and what they take. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { readFile, readdir } from "node:fs/promises";
-import { createServer } from "node:net";
 import { processorSeconds } from "../operator/processor.ts";
 
 /** Runs `command` on the given processor only, where there is a choice. */
@@ -20,15 +19,6 @@ const ONE_THREAD = {
 export function start(command: readonly string[]): ChildProcess {
   const [program = "", ...args] = command;
   return spawn(program, args, { env: { ...process.env, ...ONE_THREAD }, stdio: ["ignore", "ignore", "pipe"] });
-}
-
-/** A port that is free now. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return address === null || typeof address === "string" ? 0 : address.port;
 }
 
 /** The process and those that it started. */

@@ -16,6 +16,7 @@ import { FakeClock } from "../kernel/testing/fake-clock.ts";
 import { silentLogger } from "../kernel/logger.ts";
 import { until } from "../../test/cluster/wait.ts";
 import { Activator } from "./activator.ts";
+import { freePort } from "../../test/cluster/ports.ts";
 
 const cleanups: (() => void | Promise<void>)[] = [];
 afterEach(async () => {
@@ -23,14 +24,6 @@ afterEach(async () => {
 });
 
 const HOST = "127.0.0.1";
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, HOST, resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 async function activator() {
   const clock = new FakeClock();

@@ -1,11 +1,11 @@
 import { jest } from "@jest/globals";
 import { array, assert, asyncProperty, integer } from "fast-check";
 import { randomBytes } from "node:crypto";
-import { createServer } from "node:net";
 import { Random } from "../data/random.ts";
 import { partOf } from "./all-reduce.ts";
 import { PeerLost } from "./channel.ts";
 import { type Group, GroupIncomplete, type GroupOptions, joinGroup } from "./group.ts";
+import { freePort } from "../../test/cluster/ports.ts";
 
 const key = randomBytes(32);
 const open: Group[] = [];
@@ -13,14 +13,6 @@ const open: Group[] = [];
 afterEach(async () => {
   await Promise.all(open.splice(0).map((group) => group.close()));
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 async function optionsFor(size: number): Promise<GroupOptions[]> {
   const ports = await Promise.all(Array.from({ length: size }, freePort));

@@ -1,4 +1,5 @@
 /** Compares what was measured before and after, and judges the goals. */
+import { quantityValue } from "../../crds/contract/quantity.ts";
 import type { OptimizationRun } from "../../crds/contract/run.ts";
 import type { Measurement } from "../../crds/optimization-job.ts";
 
@@ -28,24 +29,6 @@ export function compare(before: Measurement, after: Measurement): Comparison {
 }
 
 export const show = (value: number) => Number(value.toPrecision(4));
-
-const UNITS: Record<string, number> = {
-  m: 1e-3,
-  k: 1e3,
-  M: 1e6,
-  G: 1e9,
-  T: 1e12,
-  Ki: 2 ** 10,
-  Mi: 2 ** 20,
-  Gi: 2 ** 30,
-  Ti: 2 ** 40,
-};
-
-/** The number that a Kubernetes quantity means. */
-export function quantityValue(quantity: string | number): number {
-  const [, digits = "", unit = ""] = /^([0-9.]+)([A-Za-z]*)$/.exec(String(quantity)) ?? [];
-  return Number(digits) * (UNITS[unit] ?? 1);
-}
 
 /** Rounding of a difference of two shares must not miss a goal. */
 const TOLERANCE = 1e-9;

@@ -86,6 +86,7 @@ const SGD: Update["optimizer"] = Optimizer.parse({ sgd: { learningRate: 0.1 } })
 
 /** The layer of the class `name`, of tfjs or ours, with its configuration. */
 function made(name: string, config: Record<string, unknown> = {}): layers.Layer {
+  // The registry of tfjs, which its types do not show.
   const map = (tf.serialization as unknown as SerializationMap).SerializationMap.getMap().classNameMap;
   const found = map[name];
   if (found === undefined) throw new Error(`there is no layer ${name}`);

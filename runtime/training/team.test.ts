@@ -1,12 +1,12 @@
 import { jest } from "@jest/globals";
 import { randomBytes } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PeerLost } from "../distributed/channel.ts";
 import type { Failure } from "../failure.ts";
 import { type Seat, together } from "./team.ts";
+import { freePort } from "../../test/cluster/ports.ts";
 
 let folder: string;
 
@@ -14,14 +14,6 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "team-"));
 });
 afterAll(() => rm(folder, { recursive: true }));
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 async function seats(): Promise<[Seat, Seat]> {
   const keyFile = join(folder, "key");

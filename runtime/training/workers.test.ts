@@ -1,7 +1,6 @@
 import "../engine/test-realm.ts";
 import type { LayersModel, layers } from "@tensorflow/tfjs";
 import { randomBytes } from "node:crypto";
-import { createServer } from "node:net";
 import { Optimizer, type Update } from "../../crds/optimizer.ts";
 import { type Batch, batchesOf } from "../data/batches.ts";
 import type { Dataset } from "../data/dataset.ts";
@@ -15,6 +14,7 @@ import { type StepOptions, opByOpStep } from "./op-by-op-step.ts";
 import { compileSharedStep } from "./shared-compiled-step.ts";
 import { sharedOpByOpStep } from "./shared-op-by-op-step.ts";
 import type { TrainStep } from "./train-step.ts";
+import { freePort } from "../../test/cluster/ports.ts";
 
 let tf: Tf;
 const open: Group[] = [];
@@ -25,14 +25,6 @@ beforeAll(async () => {
 afterEach(async () => {
   await Promise.all(open.splice(0).map((group) => group.close()));
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /** Workers that are connected as pods are. */
 async function groupOf(size: number): Promise<Group[]> {

@@ -11,6 +11,11 @@ export async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
+export async function freePort(): Promise<number> {
+  const [port = 0] = await freePorts(1);
+  return port;
+}
+
 /** Does somebody listen on this port already? */
 export async function portTaken(port: number): Promise<boolean> {
   const server = createServer().listen(port);

@@ -2,13 +2,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { cp, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { stringify } from "yaml";
 import { openArtefact } from "../../runtime/store/artefact.ts";
 import { smallTraining } from "../e2e/platform.ts";
+import { freePort } from "../cluster/ports.ts";
 
 const MAIN = fileURLToPath(new URL("../../runtime/main.ts", import.meta.url));
 const DIGITS = fileURLToPath(new URL("../../examples/digits/data", import.meta.url));
@@ -56,14 +56,6 @@ function start(file: string, ...flags: string[]): Worker {
 /** As a container dies: all its processes at once. */
 function kill({ child }: Worker): void {
   if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 async function placesFor(size: number): Promise<string[][]> {
