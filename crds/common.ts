@@ -194,6 +194,13 @@ export const PodOverrides = z
 
 export const Suspend = z.boolean().default(false);
 
+/** A label's value, which is where Kueue reads it. */
+export const QueueName = z
+  .string()
+  .min(1)
+  .max(63)
+  .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/);
+
 /** Time as Kubernetes writes it. */
 export const Time = z.string().meta({ format: "date-time" });
 

@@ -7,6 +7,7 @@ import {
   LastFailure,
   ModelReference,
   PodOverrides,
+  QueueName,
   Resources,
   ServingRuntime,
   Suspend,
@@ -29,6 +30,9 @@ const Fields = z
     scaling: Scaling,
     rollout: Rollout,
     suspend: Suspend.meta({ description: "Stops all pods; false again starts them" }),
+    queueName: QueueName.optional().meta({
+      description: "Kueue's LocalQueue in this namespace, which says when each pod may start",
+    }),
   })
   .meta({ description: "The deployment" });
 

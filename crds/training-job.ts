@@ -8,6 +8,7 @@ import {
   Gpu,
   LastFailure,
   PodOverrides,
+  QueueName,
   Resources,
   Runtime,
   Suspend,
@@ -178,6 +179,9 @@ export const jobShape = {
   resources: Resources.optional(),
   pod: PodOverrides.optional(),
   suspend: Suspend.meta({ description: "Stops the job's pod; false again continues" }),
+  queueName: QueueName.optional().meta({
+    description: "Kueue's LocalQueue in this namespace, which says when the job's pods may start",
+  }),
   activeDeadlineSeconds: z
     .int()
     .min(1)
@@ -236,6 +240,7 @@ const Spec = withRule(withRules(Checked, [TOGETHER, UNLEARNED, AS_TRAINED]), {
 
 /** States of a job, in the order in which they pass. */
 export const JobState = z.enum([
+  "Queued",
   "Pending",
   "Starting",
   "Training",
@@ -261,6 +266,15 @@ export const jobStatusShape = {
   completionTime: Time.optional(),
   restarts: z.int().min(0).optional(),
   artefact: ArtefactStatus.optional(),
+  queue: z
+    .strictObject({
+      position: z.int().min(1).optional().meta({
+        description: "Place among the workloads that wait for the same ClusterQueue, the first being 1",
+      }),
+      clusterQueue: z.string().max(253).optional().meta({ description: "The ClusterQueue whose quota is used" }),
+    })
+    .optional()
+    .meta({ description: "With spec.queueName: what Kueue says" }),
   lastFailure: LastFailure.optional(),
 };
 

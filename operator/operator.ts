@@ -17,7 +17,9 @@ import { controllerOf, type Identified, keyOf, type KubernetesObject, type Store
 import type { Metrics } from "./kernel/metrics.ts";
 import { WorkQueue } from "./kernel/queue.ts";
 import { type Resource, Resources } from "./kernel/resource.ts";
+import type { Store } from "./kernel/store.ts";
 import { Kinds } from "./kinds.ts";
+import { Kueue } from "./kueue/kueue.ts";
 import { ACTIVATOR_SLICES, BY_DEPLOYMENT, BY_SERVICE, DeploymentReconciler } from "./model-deployment/reconciler.ts";
 import { budgetRecord, deploymentRecord, serviceRecord, sliceRecord } from "./model-deployment/records.ts";
 import type { DeploymentOwner } from "./model-deployment/revision.ts";
@@ -133,7 +135,8 @@ export function createOperator(options: OperatorOptions): Operator {
     clock,
     logger,
   });
-  const shared = { client, events, reports, config, clock };
+  const kueue = new Kueue({ client, namespaces, clock, logger });
+  const shared = { client, events, reports, config, clock, kueue };
 
   const lookup =
     (namespace: string): JobLookup =>
@@ -238,6 +241,32 @@ export function createOperator(options: OperatorOptions): Operator {
       metrics: metrics?.controller(name),
     });
 
+  trainingJobs.onChange(kueue.follow("TrainingJob"));
+  optimizationJobs.onChange(kueue.follow("OptimizationJob"));
+  modelDeployments.onChange(kueue.follow("ModelDeployment"));
+  const QUEUE_BY_LABEL = [
+    [LABELS.trainingJob, queues.trainingjob],
+    [LABELS.optimizationJob, queues.optimizationjob],
+    [LABELS.modelDeployment, queues.modeldeployment],
+  ] as const;
+  kueue.onWorkload(({ before, after }) => {
+    const workload = after ?? before;
+    const of = workload && controllerOf(workload);
+    if (of === undefined) return;
+    const { store } = of.kind === "Job" ? children.jobs : children.pods;
+    const child = store.get(workload?.metadata.namespace ?? "", of.name);
+    for (const [label, queue] of QUEUE_BY_LABEL) {
+      if (child !== undefined) for (const key of labelKey(child.metadata, label)) queue.add(key);
+    }
+  });
+  kueue.onPresence(() => {
+    const queued = <T extends Identified & { spec: { queueName?: string | undefined } }>(store: Store<T>) =>
+      store.list().filter(({ spec }) => spec.queueName !== undefined);
+    for (const job of queued(trainingJobs.store)) queues.trainingjob.add(keyOfRecord(job));
+    for (const job of queued(optimizationJobs.store)) queues.optimizationjob.add(keyOfRecord(job));
+    for (const deployment of queued(modelDeployments.store)) queues.modeldeployment.add(keyOfRecord(deployment));
+  });
+
   trainingJobs.onChange(enqueueSelf(queues.trainingjob, GATHER));
   optimizationJobs.onChange(enqueueSelf(queues.optimizationjob, GATHER));
   modelDeployments.onChange(enqueueSelf(queues.modeldeployment, GATHER));
@@ -302,7 +331,11 @@ export function createOperator(options: OperatorOptions): Operator {
       controllerOfKind("modeldeployment", (key, context) => deployment.reconcile(key, context), consistency.deployment),
     ],
     events,
-    tasks: [(signal) => autoscaler.run(signal), async (signal) => activators?.run(signal)],
+    tasks: [
+      (signal) => kueue.run(signal),
+      (signal) => autoscaler.run(signal),
+      async (signal) => activators?.run(signal),
+    ],
   };
 }
 

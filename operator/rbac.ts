@@ -36,6 +36,9 @@ export const rules: readonly Rule[] = [
   { apiGroups: ["policy"], resources: ["poddisruptionbudgets"], verbs: CHILD },
   { apiGroups: ["autoscaling"], resources: ["horizontalpodautoscalers"], verbs: CHILD },
   { apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs: CHILD },
+  // Where Kueue is installed, for objects with spec.queueName: what it has decided, and places in the queue.
+  { apiGroups: ["kueue.x-k8s.io"], resources: ["workloads"], verbs: WATCH },
+  { apiGroups: ["visibility.kueue.x-k8s.io"], resources: ["localqueues/pendingworkloads"], verbs: ["get"] },
 ];
 
 /** Of the activator, in the namespaces that it watches. */

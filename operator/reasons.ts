@@ -21,6 +21,13 @@ const OBSERVED_FAILURES = [
   "ResultMissing",
   "AnalysisFailed",
   "Aborted",
+  "SchedulingGated",
+  "WaitingForAdmission",
+  "WaitingForQuota",
+  "Preempted",
+  "Evicted",
+  "Inadmissible",
+  "KueueNotInstalled",
 ] as const;
 
 export const FAILURES = [...FAILURE_REASONS, ...OBSERVED_FAILURES] as const;
@@ -34,6 +41,8 @@ export const PHASES = [
   "Succeeded",
   "Suspended",
   "NotSuspended",
+  "Admitted",
+  "NotQueued",
   "WaitingForModel",
   "Serving",
   "Scaling",
@@ -69,6 +78,12 @@ export const EVENTS = [
   "InvalidSpec",
   "DataRejected",
   "NameConflict",
+  "WaitingForQuota",
+  "Admitted",
+  "Preempted",
+  "Evicted",
+  "Inadmissible",
+  "KueueNotInstalled",
   "Failed",
 ] as const;
 

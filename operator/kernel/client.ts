@@ -43,12 +43,12 @@ export class Client {
     resource: Resource<T>,
     namespace: string,
     name: string,
-    options: CallOptions = {},
+    options: CallOptions & { readonly subresource?: string | undefined } = {},
   ): Promise<Stored<T>> {
     return this.#object(resource, {
       ...options,
       method: "GET",
-      path: pathOf(resource, namespace, name),
+      path: pathOf(resource, namespace, name, options.subresource),
       idempotent: true,
     });
   }

@@ -1,6 +1,7 @@
 /** How a ModelDeployment is: does it serve, and is it on its way or in need of a person. */
 import type { Refusal } from "../children.ts";
 import type { Failure, Reason } from "../reasons.ts";
+import { QUEUE_REASONS } from "../kueue/admission.ts";
 import { isGivenUp, type RevisionView } from "./observed.ts";
 import { revisionProblem } from "./problem.ts";
 import { isCovered } from "./scaling/activator-slice.ts";
@@ -88,12 +89,14 @@ function said(failure: Failure): { reason: Reason; message: string } {
 }
 
 function refused({ failure, mayPass }: Refusal, serves: boolean, isStable: boolean): Verdict {
-  const isStalled = !mayPass || failure.reason === "NameConflict";
+  const isStalled = !mayPass || failure.reason === "NameConflict" || failure.reason === "KueueNotInstalled";
   const abnormal = isStalled ? "Stalled" : "Reconciling";
   if (serves && !isStable) {
-    return { reason: "UpdateFailed", message: `${failure.reason}: ${failure.message}`, abnormal };
+    const waits = QUEUE_REASONS.includes(failure.reason);
+    const message = `${failure.reason}: ${failure.message}`;
+    return { reason: waits ? "Updating" : "UpdateFailed", message, abnormal, waiting: failure };
   }
-  return { ...said(failure), abnormal };
+  return { ...said(failure), abnormal, waiting: failure };
 }
 
 function suspended(view: RevisionView | undefined): Verdict {

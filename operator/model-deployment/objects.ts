@@ -3,6 +3,7 @@ import type { IDeployment } from "kubernetes-models/apps/v1/Deployment";
 import type { IPodDisruptionBudget } from "kubernetes-models/policy/v1/PodDisruptionBudget";
 import type { IService } from "kubernetes-models/v1/Service";
 import { LABELS, PORTS } from "../../crds/contract/names.ts";
+import { QUEUE_LABEL } from "../kueue/labels.ts";
 import type { PodTemplate } from "../pods/types.ts";
 import { childMetadata, type DeploymentOwner, revisionLabels } from "./revision.ts";
 
@@ -30,10 +31,12 @@ export function revisionDeployment(
   replicas: number,
   annotations: Record<string, string>,
 ) {
+  const queue = template.metadata?.labels?.[QUEUE_LABEL];
+  const labels = { ...revisionLabels(owner, revision), ...(queue === undefined ? {} : { [QUEUE_LABEL]: queue }) };
   return {
     apiVersion: "apps/v1",
     kind: "Deployment",
-    metadata: { ...childMetadata(owner, revision, revisionLabels(owner, revision)), annotations },
+    metadata: { ...childMetadata(owner, revision, labels), annotations },
     spec: {
       replicas,
       // Revisions are records of their own; a Deployment has but one.

@@ -2,7 +2,7 @@
 import { canonicalJson } from "../../crds/contract/canonical.ts";
 import type { ServingProgress } from "../../crds/contract/progress.ts";
 import type { TrafficReport } from "../../crds/contract/traffic.ts";
-import type { Children } from "../children.ts";
+import type { Children, Refusal } from "../children.ts";
 import type { OperatorConfig } from "../config.ts";
 import type { Client } from "../kernel/client.ts";
 import type { Clock } from "../kernel/clock.ts";
@@ -13,6 +13,8 @@ import type { Informer } from "../kernel/informer.ts";
 import { controllerOf, type Identified, keyOfObject, type KubernetesObject, type Stored } from "../kernel/meta.ts";
 import type { Store } from "../kernel/store.ts";
 import { Kinds } from "../kinds.ts";
+import { NOT_INSTALLED } from "../kueue/admission.ts";
+import type { Kueue } from "../kueue/kueue.ts";
 import { type JobLookup, resolveModel } from "../model-reference.ts";
 import type { PodRecord } from "../pods/pod-record.ts";
 import { PROBE_SECONDS, type Reports } from "../pods/reports.ts";
@@ -21,6 +23,7 @@ import { VOLUME_SECONDS, waitsForStart, withVolumeProblem } from "../pods/volume
 import type { Note } from "../reasons.ts";
 import type { ConfigMapRecord } from "../runs/job-record.ts";
 import { LABELS } from "../../crds/contract/names.ts";
+import type { Write } from "../writes.ts";
 import { MOVE_SECONDS } from "./objects.ts";
 import { deadlineOf, isGivenUp, type ObservedDeployment } from "./observed.ts";
 import type { BudgetRecord, DeploymentRecord, ServiceRecord, SliceRecord } from "./records.ts";
@@ -68,6 +71,7 @@ export interface DeploymentReconcilerOptions {
   readonly informer: Informer<DeploymentOwner>;
   readonly stores: DeploymentStores;
   readonly lookup: (namespace: string) => JobLookup;
+  readonly kueue: Pick<Kueue, "presence" | "workloadAdmission">;
 }
 
 /** Children of a new object come first; what its status says then is already of what became of them. */
@@ -94,6 +98,9 @@ export class DeploymentReconciler {
       return;
     }
     const { signal } = context;
+    // What was known of its queue must not be forgotten by a restart.
+    const queued = owner.spec.queueName !== undefined;
+    if (queued && this.#options.kueue.presence === undefined) return { requeueAfterSeconds: STALE_SECONDS };
     const { observed, unsettled } = await this.#observe(owner, signal);
     const seen = situation(observed);
     const target = scalingTarget(key, seen);
@@ -101,7 +108,11 @@ export class DeploymentReconciler {
     else this.#options.autoscaler.watch(target);
     // Who holds requests is told before pods go.
     const writes = [...planActivatorSlice(seen), ...planRollout(seen), ...planClusterAutoscaler(observed)];
-    const written = await this.#options.children.write(key, owner, writes, signal);
+    const unqueued = queued && this.#options.kueue.presence === "Absent" ? ungated(writes) : undefined;
+    const written =
+      unqueued === undefined
+        ? await this.#options.children.write(key, owner, writes, signal)
+        : { notes: [], refusal: unqueued, stale: false };
     if (isNew(owner) && writes.length > 0 && written.refusal === undefined) {
       this.#tell(owner, written.notes, context);
       return { requeueAfterSeconds: FIRST_STATUS_SECONDS };
@@ -118,11 +129,14 @@ export class DeploymentReconciler {
     owner: Stored<DeploymentOwner>,
     signal: AbortSignal,
   ): Promise<{ observed: ObservedDeployment; unsettled: boolean }> {
-    const { client, stores, config, clock, lookup } = this.#options;
+    const { client, stores, config, clock, lookup, kueue } = this.#options;
     const { uid, namespace } = owner.metadata;
     const key = keyOfObject(owner);
     const found = stores.pods.byIndex(BY_DEPLOYMENT, key).filter(isOfReplicaSet);
-    const pods = await withVolumeProblem(client, found, clock.now(), signal);
+    const slow = await withVolumeProblem(client, found, clock.now(), signal);
+    const pods = slow.map((pod) =>
+      pod.queue === undefined ? pod : { ...pod, admission: kueue.workloadAdmission(pod.queue, pod.metadata.uid) },
+    );
     const { reports, unsettled } = await this.#ask(pods);
     const observed = {
       owner,
@@ -213,6 +227,14 @@ export class DeploymentReconciler {
       this.#options.events.record({ resource, object, type, reason, action: "Reconcile", note: message });
     }
   }
+}
+
+/** Without Kueue nobody would gate the pods of a new revision: it waits. What runs goes on. */
+function ungated(writes: readonly Write[]): Refusal | undefined {
+  const fresh = writes.find(({ verb, resource }) => verb === "create" && resource.kind === "Deployment");
+  if (fresh?.verb !== "create") return undefined;
+  const failure = { reason: "KueueNotInstalled", message: NOT_INSTALLED } as const;
+  return { failure, child: fresh.object.metadata.name, mayPass: true };
 }
 
 /** Nothing has been said of it yet. */

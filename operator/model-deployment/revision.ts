@@ -6,6 +6,7 @@ import type { ModelDeployment } from "../../crds/model-deployment.ts";
 import type { OperatorConfig } from "../config.ts";
 import { Kinds } from "../kinds.ts";
 import { controllerReference } from "../kernel/meta.ts";
+import { QUEUE_LABEL } from "../kueue/labels.ts";
 import { CONTAINER, JOB_FILE, podTemplate } from "../pods/template.ts";
 import type { Container, PodTemplate } from "../pods/types.ts";
 import type { ConfigMapRecord } from "../runs/job-record.ts";
@@ -21,9 +22,9 @@ const TEMPLATE_FILE = "template.json";
  * so that an upgrade restarts nothing; a revision keeps the image that it was made with.
  */
 export function revisionName(deployment: ModelDeployment, model: ResolvedModel): string {
-  const { runtime, gpu, resources, pod } = deployment.spec;
+  const { runtime, gpu, resources, pod, queueName } = deployment.spec;
   const settings = servingSettings(deployment);
-  return `${deployment.metadata.name}-${shortHash({ model, runtime, gpu, resources, pod, ...settings })}`;
+  return `${deployment.metadata.name}-${shortHash({ model, runtime, gpu, resources, pod, queueName, ...settings })}`;
 }
 
 export interface Revision {
@@ -42,11 +43,12 @@ export function newRevision(
   const name = revisionName(owner, model);
   const run = servingRun(owner, name, model);
   const labels = revisionLabels(owner, name);
+  const { queueName } = owner.spec;
   const template = podTemplate({
     run,
     configMap: name,
     image,
-    labels,
+    labels: { ...labels, ...(queueName === undefined ? {} : { [QUEUE_LABEL]: queueName }) },
     gpu: owner.spec.gpu,
     resources: owner.spec.resources,
     pod: owner.spec.pod,

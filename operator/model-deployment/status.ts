@@ -4,7 +4,10 @@ import type { Refusal } from "../children.ts";
 import { timestamp } from "../kernel/clock.ts";
 import { type Condition, findCondition, isTrue, setCondition } from "../kernel/conditions.ts";
 import { present } from "../pods/pod-record.ts";
-import { type Failure, failureNote, type Note } from "../reasons.ts";
+import { QUEUE_REASONS } from "../kueue/admission.ts";
+import { queueNotes } from "../kueue/notes.ts";
+import { podProblem } from "../pods/problem.ts";
+import { bounded, type Failure, failureNote, type Note } from "../reasons.ts";
 import { round } from "../presentable.ts";
 import { knownConditions } from "../runs/status.ts";
 import { type Health, healthOf } from "./health.ts";
@@ -171,6 +174,7 @@ function stateOf(situation: Situation, view: RevisionView): RevisionState {
 
 function conditions({ observed }: Situation, before: ModelDeploymentStatus, health: Health): Condition[] {
   const { owner, now } = observed;
+  const inQueue = queued(observed, health);
   const observedGeneration = owner.metadata.generation;
   const { reason, message } = health;
   const change = (type: string, holds: boolean) =>
@@ -193,12 +197,39 @@ function conditions({ observed }: Situation, before: ModelDeploymentStatus, heal
       ...(health.reason === "ScaledToZero" ? {} : { reason: "NotScaledToZero", message: "" }),
     },
     ...(health.abnormal === undefined ? [] : [change(health.abnormal, true)]),
+    ...inQueue.map((told) => ({ ...told, type: "Queued", observedGeneration })),
   ];
-  const kept = knownConditions(before).filter(
-    ({ type }) => !["Reconciling", "Stalled"].includes(type) || type === health.abnormal,
-  );
+  const passing = ["Reconciling", "Stalled", ...(inQueue.length === 0 ? ["Queued"] : [])];
+  const kept = knownConditions(before).filter(({ type }) => !passing.includes(type) || type === health.abnormal);
   return changes.reduce((all, next) => setCondition(all, next, now), kept);
 }
+
+/** What its pods wait for in a queue; the one that waits longest speaks for all. Empty where it names none. */
+function queued(
+  { owner, pods }: Situation["observed"],
+  { waiting }: Health,
+): Omit<Condition, "type" | "lastTransitionTime">[] {
+  if (owner.spec.queueName === undefined) return [];
+  if (waiting?.reason === "KueueNotInstalled") return [{ status: "True", ...waitOf(waiting) }];
+  const inLine = pods
+    .filter(({ queue }) => queue !== undefined)
+    .toSorted((a, b) => (a.createdAt < b.createdAt ? -1 : 1));
+  const evicted = inLine.find(
+    ({ admission, metadata }) =>
+      admission !== undefined &&
+      metadata.deletionTimestamp !== undefined &&
+      ["Preempted", "Evicted"].includes(admission.reason),
+  );
+  const gated = inLine.filter((pod) => pod.gated === true && pod.metadata.deletionTimestamp === undefined);
+  const problem = gated[0] && podProblem(gated[0])?.failure;
+  if (evicted?.admission !== undefined) return [{ status: "True", ...waitOf(evicted.admission) }];
+  if (problem === undefined)
+    return [{ status: "False", reason: inLine.length === 0 ? "NotQueued" : "Admitted", message: "" }];
+  const message = `${gated.length} of ${inLine.length} pods wait: ${problem.message}`;
+  return [{ status: "True", reason: problem.reason, message: bounded({ message }).message }];
+}
+
+const waitOf = ({ reason, message }: { reason: string; message: string }) => ({ reason, message });
 
 function lastFailure(
   situation: Situation,
@@ -222,13 +253,23 @@ function lastFailure(
   return present({ reason, message, exitCode, revision, time });
 }
 
-const WAITS: readonly string[] = ["WaitingForGpu", "Unschedulable", "ClaimUnbound", "ClaimInUse", "QuotaExceeded"];
+const WAITS: readonly string[] = [
+  "WaitingForGpu",
+  "Unschedulable",
+  "ClaimUnbound",
+  "ClaimInUse",
+  "QuotaExceeded",
+  "SchedulingGated",
+  ...QUEUE_REASONS,
+];
 
 function currentFailure(
   { observed, views, stable, desired, replicas }: Situation,
   refusal: Refusal | undefined,
 ): { failure: Failure; revision: string | undefined } | undefined {
-  if (refusal !== undefined) return { failure: refusal.failure, revision: desired };
+  if (refusal !== undefined) {
+    return WAITS.includes(refusal.failure.reason) ? undefined : { failure: refusal.failure, revision: desired };
+  }
   if (observed.resolution.state === "Wrong") return { failure: observed.resolution.failure, revision: undefined };
   for (const revision of [desired, stable]) {
     const view = revision === undefined ? undefined : views.get(revision);
@@ -287,5 +328,5 @@ function notes(
   if (health.waiting?.reason === "WaitingForGpu" && waits?.message !== waited?.message) {
     all.push(failureNote(health.waiting));
   }
-  return all;
+  return [...all, ...queueNotes(knownConditions(before), knownConditions(status))];
 }

@@ -3,6 +3,8 @@ import type { IPod } from "kubernetes-models/v1/Pod";
 import { TRAFFIC_ANNOTATION } from "../../crds/contract/traffic.ts";
 import { WORKER_INDEX_LABEL } from "../../crds/contract/workers.ts";
 import type { Identified, Stored } from "../kernel/meta.ts";
+import type { Admission } from "../kueue/admission.ts";
+import { QUEUE_LABEL } from "../kueue/labels.ts";
 import { CONTAINER } from "./template.ts";
 
 export interface Ended {
@@ -28,6 +30,12 @@ export interface PodRecord extends Identified {
   readonly scheduledAt?: string | undefined;
   /** Why the scheduler has no node for it. */
   readonly unschedulable?: string | undefined;
+  /** A gate of its spec keeps it from the scheduler. */
+  readonly gated?: boolean | undefined;
+  /** The LocalQueue of Kueue that it was made for. */
+  readonly queue?: string | undefined;
+  /** What Kueue has decided of it, where it is in a queue. */
+  readonly admission?: Admission | undefined;
   /** Why a volume cannot be attached to its node. */
   readonly unattached?: string | undefined;
   readonly running: boolean;
@@ -66,6 +74,8 @@ export function podRecord(pod: Stored<IPod>): PodRecord {
     scheduledAt: scheduled?.status === "True" ? scheduled.lastTransitionTime : undefined,
     unschedulable:
       scheduled?.status === "False" && scheduled.reason === "Unschedulable" ? (scheduled.message ?? "") : undefined,
+    gated: scheduled?.status === "False" && scheduled.reason === "SchedulingGated" ? true : undefined,
+    queue: labels?.[QUEUE_LABEL],
     running: running !== undefined,
     startedAt: running?.startedAt ?? container?.state?.terminated?.startedAt,
     restarts: container?.restartCount ?? 0,

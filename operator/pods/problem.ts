@@ -11,6 +11,12 @@ export interface Problem {
   readonly final: boolean;
 }
 
+/** What has a GPU elsewhere may be waited for: a node that is full, or a queue. */
+export function waitsForGpu(problem: Problem | undefined): boolean {
+  const reasons: readonly (ObservedFailure | undefined)[] = ["WaitingForGpu", "WaitingForQuota", "Preempted"];
+  return reasons.includes(problem?.failure.reason);
+}
+
 /** The report in a termination message, if it is one. */
 export function reportOf(ended: Ended | undefined): Progress | undefined {
   if (ended?.message === undefined) return undefined;
@@ -62,6 +68,7 @@ export function podProblem(pod: PodRecord): Problem | undefined {
   if (failure !== undefined) return { failure, final: isFinal(failure) };
   if (pod.phase === "Failed") return { failure: podFailure(pod), final: false };
   if (pod.ready) return undefined;
+  if (pod.gated === true) return { failure: gate(pod), final: false };
   if (pod.unschedulable !== undefined) return { failure: placement(pod.unschedulable), final: false };
   if (pod.unattached !== undefined) return { failure: attachment(pod, pod.unattached), final: false };
   const before = endedFailure(pod, pod.endedBefore);
@@ -107,6 +114,16 @@ function waitingProblem({ waiting, image }: PodRecord): Problem | undefined {
 
 const IN_USE =
   "the volume of a PersistentVolumeClaim can be used on one node only, and this pod cannot run there; use a claim with accessModes: [ReadWriteMany], or make room on that node and keep the pods on it with spec.pod";
+
+/** Kueue's gate, or one of somebody else. */
+function gate({ metadata, queue, admission }: PodRecord): Failure {
+  if (queue === undefined || admission === undefined) {
+    const message = `pod ${metadata.name} has a scheduling gate; it starts when whoever set the gate removes it`;
+    return { reason: "SchedulingGated", message };
+  }
+  const { reason, message } = admission;
+  return reason === "Admitted" ? { reason: "WaitingForAdmission", message } : { reason, message };
+}
 
 /** What the attach controller's message says is wrong. */
 function attachment(pod: PodRecord, message: string): Failure {

@@ -9,6 +9,7 @@ import type { OptimizationJob } from "../../crds/optimization-job.ts";
 import type { TrainingJob } from "../../crds/training-job.ts";
 import type { OperatorConfig } from "../config.ts";
 import { Kinds } from "../kinds.ts";
+import { QUEUE_LABEL } from "../kueue/labels.ts";
 import { controllerReference, type KubernetesObject } from "../kernel/meta.ts";
 import { CONTAINER, JOB_FILE, podTemplate } from "../pods/template.ts";
 import { RUN_ANNOTATIONS } from "./names.ts";
@@ -33,6 +34,11 @@ export function attemptOf({ spec }: JobOwner): { attempt: string; template: stri
 export function labelsOf(owner: JobOwner, run: JobRun): Record<string, string> {
   const kind = owner.kind === "TrainingJob" ? LABELS.trainingJob : LABELS.optimizationJob;
   return { [LABELS.managedBy]: MANAGED_BY, [kind]: owner.metadata.name, [LABELS.run]: run.job.run };
+}
+
+/** The queue that a Job was made for. */
+export function queueOf(metadata: { readonly labels?: Readonly<Record<string, string>> | undefined }) {
+  return metadata.labels?.[QUEUE_LABEL];
 }
 
 export function metadataOfRun(owner: JobOwner, run: JobRun, annotations: Record<string, string>) {
@@ -81,12 +87,18 @@ export function runJob(owner: JobOwner, run: JobRun, config: OperatorConfig, wor
   const { spec } = owner;
   const { attempt, template } = attemptOf(owner);
   const workers = workersSecret === undefined ? undefined : workersPod(run, workersSecret);
+  const { labels, ...metadata } = metadataOfRun(owner, run, {
+    [RUN_ANNOTATIONS.attempt]: attempt,
+    [RUN_ANNOTATIONS.template]: template,
+  });
+  const { queueName } = spec;
   return {
     apiVersion: "batch/v1",
     kind: "Job",
-    metadata: metadataOfRun(owner, run, { [RUN_ANNOTATIONS.attempt]: attempt, [RUN_ANNOTATIONS.template]: template }),
+    metadata: { ...metadata, labels: { ...labels, ...(queueName === undefined ? {} : { [QUEUE_LABEL]: queueName }) } },
     spec: {
-      suspend: spec.suspend,
+      // Kueue lets go what it admits, and it alone: also where it is installed later.
+      suspend: spec.suspend || queueName !== undefined,
       backoffLimit: spec.backoffLimit,
       ...(spec.activeDeadlineSeconds === undefined ? {} : { activeDeadlineSeconds: spec.activeDeadlineSeconds }),
       podFailurePolicy: POD_FAILURE_POLICY,

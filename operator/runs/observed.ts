@@ -3,6 +3,7 @@ import type { OptimizationProgress, TrainingProgress } from "../../crds/contract
 import type { JobState, TrainingJobStatus } from "../../crds/training-job.ts";
 import type { jobStatusShape } from "../../crds/training-job.ts";
 import type { OperatorConfig } from "../config.ts";
+import type { Admission } from "../kueue/admission.ts";
 import type { Identified } from "../kernel/meta.ts";
 import type { PodRecord } from "../pods/pod-record.ts";
 import type { ConfigMapRecord, JobRecord } from "./job-record.ts";
@@ -30,6 +31,8 @@ export interface ObservedRun {
   readonly formerPods: readonly PodRecord[];
   /** What the running pod says. */
   readonly report?: JobReport | undefined;
+  /** What Kueue has decided of the current Job, where it is in a queue. */
+  readonly admission?: Admission | undefined;
   /** Why the Job controller cannot create pods, in its own words. */
   readonly podRefusal?: string | undefined;
 }

@@ -5,7 +5,7 @@ import type { Identified } from "../kernel/meta.ts";
 import type { ConfigMapRecord, JobRecord } from "./job-record.ts";
 import { RUN_ANNOTATIONS } from "./names.ts";
 import { JOB_FILE } from "../pods/template.ts";
-import { attemptOf, jobFile, runConfigMap, runJob } from "./objects.ts";
+import { attemptOf, jobFile, queueOf, runConfigMap, runJob } from "./objects.ts";
 import { currentJob, type ObservedRun, recorded } from "./observed.ts";
 import { unrecorded } from "./results.ts";
 import { isLost } from "./verdict.ts";
@@ -61,11 +61,18 @@ function isOutdated(observed: ObservedRun): boolean {
 
 function job(observed: ObservedRun): Write[] {
   const job = currentJob(observed);
-  if (job === undefined) return wantsAttempt(observed) && !isOutdated(observed) ? create(observed) : [];
+  if (job === undefined) {
+    return wantsAttempt(observed) && !isOutdated(observed) && !isHeldBack(observed) ? create(observed) : [];
+  }
   // A new one of this name can only come when it has gone.
   if (job.metadata.deletionTimestamp !== undefined) return [];
   if (mustGo(observed, job)) return [remove(job)];
   return adjust(observed, job);
+}
+
+/** A suspended Job would be Kueue's to start: one that its user suspends is not there. */
+function isHeldBack({ owner: { spec } }: ObservedRun): boolean {
+  return spec.suspend && spec.queueName !== undefined;
 }
 
 /** As it was seen: one that has ended meanwhile has a result that nobody has recorded. */
@@ -112,7 +119,11 @@ function mustGo(observed: ObservedRun, job: JobRecord): boolean {
   if (job.complete) return isLost(observed, job);
   const { attempt, template } = attemptOf(observed.owner);
   const annotations = job.metadata.annotations ?? {};
-  if (job.failure === undefined) return annotations[RUN_ANNOTATIONS.template] !== template;
+  if (job.failure === undefined) {
+    // Kueue lets nobody change the queue of a Job that it has admitted.
+    const moves = queueOf(job.metadata) !== observed.owner.spec.queueName;
+    return moves || isHeldBack(observed) || annotations[RUN_ANNOTATIONS.template] !== template;
+  }
   return recorded(observed) === "Failed" && annotations[RUN_ANNOTATIONS.attempt] !== attempt;
 }
 
@@ -124,7 +135,12 @@ function adjust(observed: ObservedRun, job: JobRecord): Write[] {
     ? recorded(observed) === undefined
       ? {}
       : { ttlSecondsAfterFinished: spec.ttlSecondsAfterFinished }
-    : { suspend: spec.suspend, activeDeadlineSeconds: spec.activeDeadlineSeconds, backoffLimit: spec.backoffLimit };
+    : {
+        // In a queue that field is Kueue's.
+        ...(spec.queueName === undefined ? { suspend: spec.suspend } : {}),
+        activeDeadlineSeconds: spec.activeDeadlineSeconds,
+        backoffLimit: spec.backoffLimit,
+      };
   const held: Record<string, unknown> = { ...job };
   const changes = Object.entries(wanted).filter(([field, value]) => held[field] !== value);
   if (changes.length === 0) return [];

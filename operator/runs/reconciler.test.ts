@@ -10,6 +10,7 @@ import { controllerReference, type Identified, type KubernetesObject, type Store
 import { Store } from "../kernel/store.ts";
 import { FakeClock } from "../kernel/testing/fake-clock.ts";
 import { Kinds } from "../kinds.ts";
+import { Kueue } from "../kueue/kueue.ts";
 import type { PodRecord } from "../pods/pod-record.ts";
 import { Reports } from "../pods/reports.ts";
 import { CONFIG, pod, trainingJob } from "../testing/objects.ts";
@@ -60,6 +61,7 @@ class SuspendedRun {
         pods: this.pods,
       },
       departed: this.departed,
+      kueue: new Kueue({ client, namespaces: [], clock, logger: silentLogger }),
     });
   }
 

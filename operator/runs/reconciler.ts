@@ -14,10 +14,12 @@ import type { Store } from "../kernel/store.ts";
 import type { PodRecord } from "../pods/pod-record.ts";
 import { PROBE_SECONDS, type Reports } from "../pods/reports.ts";
 import { VOLUME_SECONDS, waitsForStart, withVolumeProblem } from "../pods/volumes.ts";
+import type { Admission } from "../kueue/admission.ts";
+import type { Kueue } from "../kueue/kueue.ts";
 import type { Note } from "../reasons.ts";
 import type { DepartedPods } from "./departed.ts";
 import type { ConfigMapRecord, JobRecord } from "./job-record.ts";
-import type { JobOwner, JobRun } from "./objects.ts";
+import { type JobOwner, type JobRun, queueOf } from "./objects.ts";
 import { currentJob, type JobReport, type ObservedRun } from "./observed.ts";
 import { CoreEvent } from "../resources.ts";
 import { planRun } from "./plan.ts";
@@ -56,11 +58,14 @@ export interface ReconcilerOptions {
   readonly clock: Clock;
   readonly stores: RunStores;
   readonly departed: DepartedPods;
+  readonly kueue: Pick<Kueue, "presence" | "admission" | "workloadAdmission">;
 }
 
 /** How long after a refusal that may pass it is tried again. */
 const REFUSED_SECONDS = 15;
 const STALE_SECONDS = 0.5;
+/** How often the place in a queue is asked for. */
+const QUEUE_SECONDS = 10;
 /** How soon a Job must have pods before its events are looked at. */
 const PODLESS_SECONDS = 5;
 
@@ -83,6 +88,8 @@ export class RunReconciler<O extends JobOwner & KubernetesObject> {
       await this.#report(key, owner, wanted.status, wanted.notes, context);
       return;
     }
+    // What was known of its queue must not be forgotten by a restart.
+    if (isQueued(owner) && this.#options.kueue.presence === undefined) return { requeueAfterSeconds: STALE_SECONDS };
     const observed = await this.#observe(owner, wanted.run, signal);
     const written = await this.#options.children.write(key, owner, planRun(observed), signal);
     const outcome = runStatus(observed, written.refusal);
@@ -107,8 +114,20 @@ export class RunReconciler<O extends JobOwner & KubernetesObject> {
     const configMaps = stores.configMaps.byOwner(uid);
     const services = stores.services.byOwner(uid);
     const base = { owner, run, config, now: clock.now(), configMaps, jobs, services, pods, formerPods };
-    const [report, podRefusal] = await Promise.all([this.#ask(pods, run), this.#podRefusal(base, signal)]);
-    return { ...base, report, podRefusal };
+    const [report, podRefusal, admission] = await Promise.all([
+      this.#ask(pods, run),
+      this.#podRefusal(base, signal),
+      this.#admission(job, signal),
+    ]);
+    return { ...base, report, podRefusal, admission };
+  }
+
+  async #admission(job: JobRecord | undefined, signal: AbortSignal): Promise<Admission | undefined> {
+    const queue = job && queueOf(job.metadata);
+    if (job === undefined || queue === undefined) return undefined;
+    const { kueue } = this.#options;
+    const { uid, namespace = "" } = job.metadata;
+    return job.suspend ? kueue.admission(queue, namespace, uid, signal) : kueue.workloadAdmission(queue, uid);
   }
 
   async #ask(pods: readonly PodRecord[], run: JobRun): Promise<JobReport | undefined> {
@@ -154,10 +173,18 @@ function isPodless(observed: ObservedRun): boolean {
   return observed.pods.length === 0 && age >= PODLESS_SECONDS;
 }
 
+/** Its status depends on what Kueue says. */
+function isQueued({ spec, status }: JobOwner): boolean {
+  return spec.queueName !== undefined && status?.state !== "Succeeded" && status?.state !== "Failed";
+}
+
 function requeue(observed: ObservedRun): ReconcileResult | undefined {
   if (observed.pods.some((pod) => pod.running)) return { requeueAfterSeconds: PROBE_SECONDS };
   if (observed.pods.some(waitsForStart)) return { requeueAfterSeconds: VOLUME_SECONDS };
   const job = currentJob(observed);
+  // Places change without a word.
+  if (job?.suspend === true && observed.admission?.position !== undefined)
+    return { requeueAfterSeconds: QUEUE_SECONDS };
   const active = job !== undefined && !job.suspend && !job.complete && job.failure === undefined;
   return active && observed.pods.length === 0 ? { requeueAfterSeconds: PODLESS_SECONDS } : undefined;
 }

@@ -2,6 +2,7 @@ import { describe, expect, it } from "@jest/globals";
 import { trainingRun } from "../../crds/contract/run.ts";
 import type { TrainingJobStatus } from "../../crds/training-job.ts";
 import { findCondition } from "../kernel/conditions.ts";
+import type { Admission } from "../kueue/admission.ts";
 import type { PodRecord } from "../pods/pod-record.ts";
 import { CONFIG, digest, NOW, pod, trainingJob } from "../testing/objects.ts";
 import type { ConfigMapRecord, JobRecord } from "./job-record.ts";
@@ -31,6 +32,7 @@ interface World {
   /** Names of Services. */
   services?: string[];
   report?: JobReport;
+  admission?: Admission;
 }
 
 function metadata(name: string, annotations: Record<string, string>) {
@@ -64,11 +66,14 @@ function observe(world: World): ObservedRun {
     pods = [],
     services: names = [],
     report,
+    admission,
   } = world;
   const owner = trainingJob(spec, status);
   const { deleting = false, of = spec, ...rest } = job ?? {};
   const record = (name: string): JobRecord => {
     const base = metadata(name, annotations(of));
+    const { queueName } = trainingJob(of).spec;
+    if (queueName !== undefined) Object.assign(base.metadata, { labels: { "kueue.x-k8s.io/queue-name": queueName } });
     if (deleting) Object.assign(base.metadata, { deletionTimestamp: "2026-01-01T12:00:00Z" });
     return { ...base, createdAt: "", suspend: false, backoffLimit: 3, failed: 0, complete: false, ...rest };
   };
@@ -91,6 +96,7 @@ function observe(world: World): ObservedRun {
     pods,
     formerPods,
     report,
+    admission,
   };
 }
 
@@ -471,5 +477,97 @@ describe("the status of a run", () => {
     const again = runStatus({ ...observe({ ...world, status: first.status }), now: NOW + 60_000 }, undefined);
     expect(again.status).toEqual(first.status);
     expect(again.notes).toEqual([]);
+  });
+});
+
+describe("a run with spec.queueName", () => {
+  const spec = { queueName: "team-a" };
+  const waits = { reason: "WaitingForQuota", message: "1 more needed", position: 3 } as const;
+  const admission = { reason: "Admitted", message: "admitted by ClusterQueue team", clusterQueue: "team" } as const;
+  const queuedJob = { job: { suspend: true }, map: spec, spec };
+  const told = (world: World) => runStatus(observe(world), undefined);
+
+  it("has a Job that names the queue and is suspended, of several workers too", () => {
+    for (const more of [{}, { workers: 2 }]) {
+      const job = runJob(trainingJob({ ...spec, ...more }), run, CONFIG);
+      expect(job.metadata.labels).toMatchObject({ "kueue.x-k8s.io/queue-name": "team-a" });
+      expect(job.spec.suspend).toBe(true);
+    }
+    expect(runJob(trainingJob(), run, CONFIG).metadata.labels).not.toHaveProperty("kueue.x-k8s.io/queue-name");
+  });
+
+  it("leaves it to Kueue when the Job starts and stops", () => {
+    expect(plan(queuedJob)).toEqual([]);
+    expect(plan({ ...queuedJob, job: { suspend: false } })).toEqual([]);
+    const [patch] = planRun(observe({ ...queuedJob, job: { suspend: false, backoffLimit: 1 } }));
+    expect(patch).toMatchObject({ verb: "patch", patch: { spec: { backoffLimit: 3 } } });
+    expect(JSON.stringify(patch)).not.toContain("suspend");
+  });
+
+  it("has no Job while its user suspends it, and a new one afterwards", () => {
+    const suspended = { ...spec, suspend: true };
+    expect(plan({ spec: suspended, map: spec, job: { of: spec } })).toEqual(["delete jobs"]);
+    expect(plan({ spec: suspended, map: spec })).toEqual([]);
+    expect(told({ spec: suspended, map: spec }).status).toMatchObject({ state: "Suspended" });
+    expect(plan({ spec, map: spec })).toEqual(["create jobs"]);
+  });
+
+  it.each([
+    ["another queue", { queueName: "team-b" }, spec],
+    ["a queue", spec, {}],
+    ["no queue", {}, spec],
+  ])("gets a new Job for %s, and a finished one stays", (_what, wanted, of) => {
+    expect(plan({ spec: wanted, map: of, job: { of } })).toEqual(["delete jobs"]);
+    const finished = { spec: wanted, map: of, job: { of, complete: true }, status: SUCCEEDED };
+    expect(plan(finished)).toEqual([]);
+  });
+
+  it("says what it waits for, and its place", () => {
+    const { status, notes } = told({ ...queuedJob, admission: waits });
+    expect(status).toMatchObject({ state: "Queued", queue: { position: 3 } });
+    expect(findCondition(knownConditions(status), "Queued")).toMatchObject({
+      status: "True",
+      reason: "WaitingForQuota",
+      message: "1 more needed",
+    });
+    expect(conditionsOf(status).reconciling?.reason).toBe("WaitingForQuota");
+    expect(status.lastFailure).toBeUndefined();
+    expect(notes.map(({ reason }) => reason)).toEqual(["WaitingForQuota"]);
+    const later = { ...queuedJob, status, admission: { ...waits, position: 2 } };
+    expect(told(later)).toMatchObject({ status: { queue: { position: 2 } }, notes: [] });
+  });
+
+  it("needs a person where Kueue is missing or the queue is", () => {
+    for (const reason of ["KueueNotInstalled", "Inadmissible"] as const) {
+      const { status, notes } = told({ ...queuedJob, admission: { reason, message: "do this" } });
+      expect(conditionsOf(status).stalled).toMatchObject({ status: "True", reason, message: "do this" });
+      expect(notes).toEqual([{ type: "Warning", reason, message: "do this" }]);
+    }
+  });
+
+  it("says that it was admitted, and by whom", () => {
+    const { status, notes } = told({ ...queuedJob, job: { suspend: false }, admission });
+    expect(status).toMatchObject({ state: "Pending", queue: { clusterQueue: "team" } });
+    expect(findCondition(knownConditions(status), "Queued")).toMatchObject({ status: "False", reason: "Admitted" });
+    expect(notes.map(({ reason }) => reason)).toEqual(["Admitted"]);
+  });
+
+  it("keeps its progress when it is preempted, which is no failure", () => {
+    const running = told({
+      ...queuedJob,
+      job: { suspend: false },
+      admission,
+      pods: [pod({ running: true })],
+      report: progress(),
+    }).status;
+    const { status, notes } = told({
+      ...queuedJob,
+      status: running,
+      admission: { reason: "Preempted", message: "by another", position: 1 },
+    });
+    expect(status).toMatchObject({ state: "Queued", progressPercent: 40, restarts: 0, queue: { position: 1 } });
+    expect(status.lastFailure).toBeUndefined();
+    expect(findCondition(knownConditions(status), "Failed")?.status).toBe("False");
+    expect(notes.map(({ reason }) => reason)).toEqual(["Preempted"]);
   });
 });

@@ -3,10 +3,12 @@ import type { JobState } from "../../crds/training-job.ts";
 import type { Refusal } from "../children.ts";
 import { timestamp } from "../kernel/clock.ts";
 import { type Condition, isTrue, removeCondition, setCondition } from "../kernel/conditions.ts";
+import type { Admission } from "../kueue/admission.ts";
 import { type Failure, failureNote, type Note, type ObservedFailure, type Reason } from "../reasons.ts";
 import { present } from "../pods/pod-record.ts";
 import { currentJob, type JobReport, type ObservedRun, recorded, type RunStatus } from "./observed.ts";
 import { unrecorded } from "./results.ts";
+import { queueNotes } from "../kueue/notes.ts";
 import { workersStatus } from "./workers.ts";
 import { type Verdict, verdict } from "./verdict.ts";
 
@@ -28,6 +30,13 @@ const WAITS: readonly ObservedFailure[] = [
   "ClaimUnbound",
   "ClaimInUse",
   "QuotaExceeded",
+  "SchedulingGated",
+  "WaitingForAdmission",
+  "WaitingForQuota",
+  "Preempted",
+  "Evicted",
+  "Inadmissible",
+  "KueueNotInstalled",
 ];
 
 export function runStatus(observed: ObservedRun, refusal: Refusal | undefined): RunOutcome {
@@ -54,6 +63,7 @@ export function runStatus(observed: ObservedRun, refusal: Refusal | undefined): 
     startTime: (fresh ? undefined : before.startTime) ?? found.startTime,
     completionTime: found.completionTime,
     restarts: found.restarts,
+    queue: queueStatus(observed, found),
     // The newest finished artefact stays until there is a newer one.
     artefact:
       found.phase === "Succeeded" ? found.report?.artefact : (unrecorded(observed)?.artefact ?? before.artefact),
@@ -61,6 +71,13 @@ export function runStatus(observed: ObservedRun, refusal: Refusal | undefined): 
   });
   const workers = workersStatus(observed);
   return { status, report: found.report, fresh, workers, notes: notes(before, status, found, fresh) };
+}
+
+function queueStatus({ owner, admission }: ObservedRun, { phase }: Verdict): RunStatus["queue"] {
+  const over = phase === "Succeeded" || phase === "Failed" || phase === "Suspended";
+  if (owner.spec.queueName === undefined || admission === undefined || over) return undefined;
+  const { position, clusterQueue } = admission;
+  return position === undefined && clusterQueue === undefined ? undefined : present({ position, clusterQueue });
 }
 
 /** A recorded result outlives its Job and its pods; only another attempt replaces it. */
@@ -118,6 +135,7 @@ function lastFailure(
 }
 
 const MESSAGES = {
+  Queued: "waiting for Kueue",
   Pending: "waiting for the pod to start",
   Starting: "the pod has started and prepares the work",
   Running: "the work is under way",
@@ -126,10 +144,20 @@ const MESSAGES = {
 } as const;
 
 /** Complete, Failed and Suspended always; Reconciling and Stalled only while true, as kstatus wants them. */
-function conditions({ owner, now }: ObservedRun, before: RunStatus, { phase, failure }: Verdict): Condition[] {
+function conditions(
+  { owner, now, admission }: ObservedRun,
+  before: RunStatus,
+  { phase, failure }: Verdict,
+): Condition[] {
   const observedGeneration = owner.metadata.generation;
-  const waits = failure !== undefined && (phase === "Pending" || phase === "Failed");
-  const reason: Reason = waits ? failure.reason : phase === "Failed" ? "PodFailed" : phase;
+  const waits = failure !== undefined && (phase === "Queued" || phase === "Pending" || phase === "Failed");
+  const reason: Reason = waits
+    ? failure.reason
+    : phase === "Failed"
+      ? "PodFailed"
+      : phase === "Queued"
+        ? "WaitingForAdmission"
+        : phase;
   const message = waits ? failure.message : phase === "Failed" ? "the run failed" : MESSAGES[phase];
   const of = (type: string, holds: boolean) =>
     ({ type, status: holds ? "True" : "False", reason, message, observedGeneration }) as const;
@@ -140,11 +168,22 @@ function conditions({ owner, now }: ObservedRun, before: RunStatus, { phase, fai
     of("Failed", phase === "Failed"),
     of("Suspended", phase === "Suspended"),
   ];
-  const set = base.reduce<Condition[]>((all, change) => setCondition(all, change, now), kept);
-  const stalled = phase === "Failed" || failure?.reason === "NameConflict";
+  const inQueue = { ...of("Queued", phase === "Queued"), ...(phase === "Queued" ? {} : admitted(phase, admission)) };
+  const changes = owner.spec.queueName === undefined ? base : [...base, inQueue];
+  const known = owner.spec.queueName === undefined ? removeCondition(kept, "Queued") : kept;
+  const set = changes.reduce<Condition[]>((all, change) => setCondition(all, change, now), known);
+  const needsPerson: readonly (Reason | undefined)[] = ["NameConflict", "KueueNotInstalled", "Inadmissible"];
+  const stalled = phase === "Failed" || needsPerson.includes(failure?.reason);
   const abnormal = stalled ? "Stalled" : phase === "Succeeded" || phase === "Suspended" ? undefined : "Reconciling";
   const cleared = ["Stalled", "Reconciling"].filter((type) => type !== abnormal).reduce(removeCondition, set);
   return abnormal === undefined ? cleared : setCondition(cleared, of(abnormal, true), now);
+}
+
+/** Of a job that does not wait. */
+function admitted(phase: Verdict["phase"], admission: Admission | undefined): Pick<Condition, "reason" | "message"> {
+  if (phase !== "Pending" && phase !== "Starting" && phase !== "Running") return { reason: phase, message: "" };
+  if (admission?.reason !== "Admitted") return { reason: "NotQueued", message: "" };
+  return { reason: "Admitted", message: admission.message };
 }
 
 /** Conditions in status, without absent members. */
@@ -167,8 +206,10 @@ function notes(before: RunStatus, status: RunStatus, found: Verdict, fresh: bool
     const { uri, digest } = status.artefact;
     all.push({ type: "Normal", reason: "ArtefactWritten", message: `${uri} ${how}, digest ${digest}` });
   }
-  if (found.failure !== undefined && isNews(before, fresh, found.failure)) all.push(failureNote(found.failure));
-  return all;
+  if (found.phase !== "Queued" && found.failure !== undefined && isNews(before, fresh, found.failure)) {
+    all.push(failureNote(found.failure));
+  }
+  return [...all, ...queueNotes(knownConditions(fresh ? {} : before), knownConditions(status))];
 }
 
 /** Neither in the last failure nor in the reason of a condition. */

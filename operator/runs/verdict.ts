@@ -4,12 +4,14 @@ import { bounded, type Failure } from "../reasons.ts";
 import { endedFailure, podProblem } from "../pods/problem.ts";
 import { quotaFailure } from "../pods/refusal.ts";
 import type { PodRecord } from "../pods/pod-record.ts";
+import type { Admission } from "../kueue/admission.ts";
 import type { JobRecord } from "./job-record.ts";
 import { currentJob, type JobReport, type ObservedRun } from "./observed.ts";
+import { queueOf } from "./objects.ts";
 import { reportOn } from "./results.ts";
 
 export interface Verdict {
-  readonly phase: "Pending" | "Starting" | "Running" | "Suspended" | "Succeeded" | "Failed";
+  readonly phase: "Queued" | "Pending" | "Starting" | "Running" | "Suspended" | "Succeeded" | "Failed";
   /** Why it failed, what it waits for, or how the last try ended. */
   readonly failure?: Failure | undefined;
   readonly report?: JobReport | undefined;
@@ -31,9 +33,22 @@ function phaseOf(observed: ObservedRun): Verdict {
   const times = { startTime: firstStart(observed), restarts: job.failed };
   if (job.complete) return { ...times, ...completed(observed, job) };
   if (job.failure !== undefined) return { ...times, ...failed(observed, job, job.failure) };
+  if (job.suspend && queueOf(job.metadata) !== undefined && !observed.owner.spec.suspend) {
+    return { ...times, ...queued(observed) };
+  }
   if (job.suspend) return { ...times, phase: "Suspended", report: lastWords(observed) };
   return { ...times, ...active(observed) };
 }
+
+/** Waiting for Kueue, before it starts or after it was preempted. */
+function queued(observed: ObservedRun): Omit<Verdict, "restarts"> {
+  const { reason, message } = observed.admission ?? UNTOLD;
+  const failure: Failure =
+    reason === "Admitted" ? { reason: "WaitingForAdmission", message: `${message}; it starts` } : { reason, message };
+  return { phase: "Queued", failure, report: lastWords(observed) };
+}
+
+const UNTOLD: Admission = { reason: "WaitingForAdmission", message: "waiting for Kueue" };
 
 /** When the first pod began to work. */
 function firstStart({ pods }: ObservedRun): string | undefined {

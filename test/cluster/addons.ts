@@ -29,6 +29,18 @@ interface Addon {
   readonly kinds?: string;
 }
 
+/** Certificates of its own, one replica, and the frameworks whose kinds are here. */
+const KUEUE_CONFIGURATION = {
+  apiVersion: "config.kueue.x-k8s.io/v1beta2",
+  kind: "Configuration",
+  health: { healthProbeBindAddress: ":8081" },
+  metrics: { bindAddress: ":8443", enableClusterQueueResources: true },
+  webhook: { port: 9443 },
+  leaderElection: { leaderElect: false, resourceName: "c1f6bfd2.kueue.x-k8s.io" },
+  clientConnection: { qps: 300, burst: 500 },
+  integrations: { frameworks: ["batch/job", "pod", "deployment"] },
+};
+
 export const addons: readonly Addon[] = [
   {
     name: "metrics-server",
@@ -49,6 +61,27 @@ export const addons: readonly Addon[] = [
         ],
         defaultArgs: ["--cert-dir=/tmp", "--kubelet-use-node-status-port"],
         readinessProbe: { initialDelaySeconds: 2, periodSeconds: 2 },
+      }),
+    },
+  },
+  {
+    name: "kueue",
+    module: "sigs.k8s.io/kueue",
+    server: {
+      package: "sigs.k8s.io/kueue/cmd/kueue",
+      stamp: (version) => ({ "sigs.k8s.io/kueue/pkg/version.GitVersion": version }),
+      chart: "charts/kueue",
+      namespace: "kueue-system",
+      values: (repository, tag) => ({
+        enableVisibilityAPF: true,
+        controllerManager: {
+          manager: {
+            image: { repository, tag, pullPolicy: "Never" },
+            resources: { requests: { cpu: "50m", memory: "128Mi" }, limits: { cpu: "2", memory: "512Mi" } },
+          },
+          readinessProbe: { initialDelaySeconds: 1, periodSeconds: 1 },
+        },
+        managerConfig: { controllerManagerConfigYaml: JSON.stringify(KUEUE_CONFIGURATION) },
       }),
     },
   },
@@ -103,7 +136,7 @@ async function installServer(
     const bin = join(cacheFolder(process.env), "cluster", "addons", `${name}-${version}-${process.arch}`);
     await mkdir(bin, { recursive: true });
     if (!existsSync(join(bin, name))) {
-      log(`${name} ${version} building (about 2 minutes on 2 cores) …`);
+      log(`${name} ${version} building (two to four minutes on 2 cores) …`);
       const { package: path, stamp } = server;
       const program = { name, module: name, package: path, ...(stamp === undefined ? {} : { stamp }) };
       await buildProgram({ program, version, module: join(MODULES, name), folder: bin });

@@ -2,7 +2,7 @@
 import type { TrafficDirective, TrafficReport } from "../../../crds/contract/traffic.ts";
 import { type Analysis, DEFAULT_ANALYSIS, GPU_WAIT, latencySeconds, type Rollout } from "../../../crds/rollout.ts";
 import { durationSeconds } from "../../../crds/schema.ts";
-import type { Problem } from "../../pods/problem.ts";
+import { type Problem, waitsForGpu } from "../../pods/problem.ts";
 import type { Failure, Note } from "../../reasons.ts";
 import { analyse } from "./analysis.ts";
 import type { Progress } from "./progress.ts";
@@ -123,7 +123,7 @@ function failureOf(input: UpdateInput): Failure | undefined {
     return { reason: "AnalysisFailed", message: progress.breach };
   }
   if (problem?.final === true) return problem.failure;
-  if (problem?.failure.reason === "WaitingForGpu" && rollout.onNoSpareGpu === "Fail" && gpuWaited(input)) {
+  if (problem !== undefined && waitsForGpu(problem) && rollout.onNoSpareGpu === "Fail" && gpuWaited(input)) {
     return problem.failure;
   }
   return overdue(input);
@@ -171,7 +171,7 @@ function gpuWaited(input: UpdateInput): boolean {
 function swapsNow(input: UpdateInput): UpdateDecision | undefined {
   const { rollout, update, stable, now, replicas } = input;
   const { progress, problem } = update;
-  const waits = problem?.failure.reason === "WaitingForGpu" && rollout.onNoSpareGpu === "Swap";
+  const waits = waitsForGpu(problem) && rollout.onNoSpareGpu === "Swap";
   if (!waits || progress.swap === true || !gpuWaited(input)) return undefined;
   const message = `no GPU came for revision ${update.revision}: revision ${stable.revision} is stopped to make room, and started again should the new one fail`;
   return {
