@@ -60,8 +60,8 @@ function decided(queue: string, presence: Presence, workload: WorkloadRecord | u
     const reason = evicted.reason === "Preempted" ? "Preempted" : "Evicted";
     return { reason, message: `${evicted.message}; it goes on when there is quota in LocalQueue ${queue} again` };
   }
-  const detail = pending === undefined || pending.message === "" ? "" : `: ${pending.message}`;
-  return { reason: "WaitingForQuota", message: `waiting in LocalQueue ${queue}${detail}` };
+  if (pending === undefined) return { reason: "WaitingForAdmission", message: `waiting in LocalQueue ${queue}` };
+  return { reason: "WaitingForQuota", message: `waiting in LocalQueue ${queue}: ${pending.message}` };
 }
 
 export const NOT_INSTALLED =

@@ -19,6 +19,8 @@ interface Addon {
   /** Program and chart; absent: only kinds. */
   readonly server?: {
     readonly package: string;
+    /** Its name in the image, where the chart names it; default: that of the add-on. */
+    readonly program?: string;
     readonly stamp?: (version: string) => Record<string, string>;
     readonly chart: string;
     readonly namespace: string;
@@ -69,6 +71,7 @@ export const addons: readonly Addon[] = [
     module: "sigs.k8s.io/kueue",
     server: {
       package: "sigs.k8s.io/kueue/cmd/kueue",
+      program: "manager",
       stamp: (version) => ({ "sigs.k8s.io/kueue/pkg/version.GitVersion": version }),
       chart: "charts/kueue",
       namespace: "kueue-system",
@@ -135,13 +138,13 @@ async function installServer(
   if (!(await cluster.hasImage(reference))) {
     const bin = join(cacheFolder(process.env), "cluster", "addons", `${name}-${version}-${process.arch}`);
     await mkdir(bin, { recursive: true });
-    if (!existsSync(join(bin, name))) {
+    const { package: path, program: file = name, stamp } = server;
+    if (!existsSync(join(bin, file))) {
       log(`${name} ${version} building (two to four minutes on 2 cores) …`);
-      const { package: path, stamp } = server;
-      const program = { name, module: name, package: path, ...(stamp === undefined ? {} : { stamp }) };
+      const program = { name: file, module: name, package: path, ...(stamp === undefined ? {} : { stamp }) };
       await buildProgram({ program, version, module: join(MODULES, name), folder: bin });
     }
-    await loadProgram(cluster, join(bin, name), reference);
+    await loadProgram(cluster, join(bin, file), reference);
   }
   const work = await mkdtemp(join(tmpdir(), "modelwright-addon-"));
   try {

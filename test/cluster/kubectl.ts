@@ -25,6 +25,9 @@ export type Observed = {
     etaSeconds?: number;
     loss?: number;
     step?: string | number;
+    restarts?: number;
+    queue?: { position?: number; clusterQueue?: string };
+    workers?: { total: number; running: number };
     resumed?: { step: number; time: string };
     metrics?: Record<string, number>;
     evaluation?: Record<string, number>;

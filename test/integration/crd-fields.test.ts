@@ -15,6 +15,7 @@ function rollout(fields: Record<string, string>): Record<string, string> {
 /** Fields that act later than at creation, each with the test that shows it. */
 const LATER: Record<string, string> = {
   ttlSecondsAfterFinished: "operator-training-job.test.ts: keeps its result when Kubernetes removes the finished Job",
+  queueName: "operator-kueue.test.ts: is queued, admitted, preempted and admitted again by Kueue alone",
   "scaling.panicWindow": `${SCALING}/decide.test.ts: follows a doubled load within the panic window`,
   "scaling.scaleToZeroAfter": `${SCALING}/autoscaler.test.ts: lets the last pod go when nobody has asked for long enough`,
   "rollout.revisionHistoryLimit": "operator-rights.test.ts: serves, updates, gives up and cleans up",

@@ -114,6 +114,13 @@ export class FakeKubelet {
     });
   }
 
+  /** A gate keeps it from the scheduler. */
+  async gated(pod: Pod, gate: string): Promise<void> {
+    const message = `Scheduling is blocked due to non-empty scheduling gates: ${gate}`;
+    const condition = { type: "PodScheduled", status: "False", reason: "SchedulingGated", message };
+    await this.#write(pod, { phase: "Pending", conditions: [condition] });
+  }
+
   async unschedulable(pod: Pod, message: string): Promise<void> {
     const condition = {
       type: "PodScheduled",
