@@ -260,8 +260,6 @@ export function createOperator(options: OperatorOptions): Operator {
     }
   });
   kueue.onPresence(() => {
-    const queued = <T extends Identified & { spec: { queueName?: string | undefined } }>(store: Store<T>) =>
-      store.list().filter(({ spec }) => spec.queueName !== undefined);
     for (const job of queued(trainingJobs.store)) queues.trainingjob.add(keyOfRecord(job));
     for (const job of queued(optimizationJobs.store)) queues.optimizationjob.add(keyOfRecord(job));
     for (const deployment of queued(modelDeployments.store)) queues.modeldeployment.add(keyOfRecord(deployment));
@@ -337,6 +335,11 @@ export function createOperator(options: OperatorOptions): Operator {
       async (signal) => activators?.run(signal),
     ],
   };
+}
+
+/** Those that name a queue. */
+function queued<T extends Identified & { spec: { queueName?: string | undefined } }>(store: Store<T>): T[] {
+  return store.list().filter(({ spec }) => spec.queueName !== undefined);
 }
 
 interface SourceStatus {

@@ -27,6 +27,10 @@ const admitted = condition("Admitted", "True", "Admitted", "The workload is admi
 const preempted = condition("Evicted", "True", "Preempted", "Preempted to accommodate a workload");
 const timeout = condition("Evicted", "True", "PodsReadyTimeout", "Exceeded the PodsReady timeout");
 
+const is = (reason: string, message: string) => [
+  { type: "Queued", status: "True", reason, message, lastTransitionTime: "" } as const,
+];
+
 describe("what a user is told of a queue", () => {
   it.each([
     ["there is no quota", workload({ conditions: [pending] }), "WaitingForQuota", "1 more needed"],
@@ -68,9 +72,6 @@ describe("what a user is told of a queue", () => {
   });
 
   it("by an event for each new reason, and none for another position or wording", () => {
-    const is = (reason: string, message: string) => [
-      { type: "Queued", status: "True", reason, message, lastTransitionTime: "" } as const,
-    ];
     expect(queueNotes([], is("WaitingForQuota", "a"))).toMatchObject([{ type: "Normal", reason: "WaitingForQuota" }]);
     expect(queueNotes(is("WaitingForQuota", "a"), is("WaitingForQuota", "b"))).toEqual([]);
     expect(queueNotes(is("Admitted", ""), is("Preempted", "by another"))).toMatchObject([{ reason: "Preempted" }]);

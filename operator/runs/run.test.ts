@@ -480,13 +480,13 @@ describe("the status of a run", () => {
   });
 });
 
+const told = (world: World) => runStatus(observe(world), undefined);
+
 describe("a run with spec.queueName", () => {
   const spec = { queueName: "team-a" };
   const waits = { reason: "WaitingForQuota", message: "1 more needed", position: 3 } as const;
   const admission = { reason: "Admitted", message: "admitted by ClusterQueue team", clusterQueue: "team" } as const;
   const queuedJob = { job: { suspend: true }, map: spec, spec };
-  const told = (world: World) => runStatus(observe(world), undefined);
-
   it("has a Job that names the queue and is suspended, of several workers too", () => {
     for (const more of [{}, { workers: 2 }]) {
       const job = runJob(trainingJob({ ...spec, ...more }), run, CONFIG);
