@@ -99,13 +99,18 @@ it("a training is admitted, preempted by one of higher priority, and goes on whe
 
 it("all workers of a training are admitted together, or none", async () => {
   await quota("500m");
-  await kubectl.apply(smallTraining("pair", { ...queued, workers: 2 }));
+  await kubectl.apply(smallTraining("pair", { ...queued, workers: 2, epochs: 100_000 }));
   // One of them would fit.
   await kubectl.until("trainingjob", "pair", (job) => reasonOf(job) === "WaitingForQuota");
   expect(await podsOf("modelwright.dev/training-job=pair")).toEqual([]);
   await quota("900m");
-  const pair = await kubectl.until("trainingjob", "pair", succeeded);
-  expect(pair.status).toMatchObject({ workers: { total: 2 } });
+  const pair = await kubectl.until(
+    "trainingjob",
+    "pair",
+    ({ status }) => status?.state === "Training" && status.workers?.running === 2,
+  );
+  expect(reasonOf(pair)).toBe("Admitted");
+  await kubectl.run(["delete", "trainingjob", "pair"]);
 });
 
 it("a deployment serves with the pods that fit the quota, and goes on when one of them is preempted", async () => {
