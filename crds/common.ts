@@ -13,7 +13,7 @@ export const Digest = z
   .regex(/^sha256:[0-9a-f]{64}$/)
   .meta({ description: "sha256 of the artefact's manifest in canonical form" });
 
-const JobReference = z
+export const JobReference = z
   .strictObject({
     kind: z.enum(["TrainingJob", "OptimizationJob"]).meta({ description: "Kind of the job that built the model" }),
     name: ObjectName.meta({ description: "Name of the job, in the same namespace" }),

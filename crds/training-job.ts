@@ -6,6 +6,7 @@ import {
   Conditions,
   Digest,
   Gpu,
+  JobReference,
   LastFailure,
   PodOverrides,
   QueueName,
@@ -66,21 +67,35 @@ const DifferentialPrivacy = z
       "DP-SGD: gradients of single examples are clipped and noise is added, so that the weights tell almost nothing of any one example. Batches are drawn by Poisson sampling; batchSize is the number that is expected. Layers with weights must be dense or conv2d. Reported training losses are not covered, and noise is never repeated: the same seed gives another model",
   });
 
+/** Characters of a topology: job.json, which carries it, has at most 1 MiB. */
+const TOPOLOGY_LIMIT = 262_144;
+
 const LayerName = z.string().min(1).max(256);
 
 const Base = withRules(
   z
     .strictObject({
-      uri: Uri,
+      uri: Uri.optional(),
       ...accessShape,
+      from: JobReference.optional(),
       digest: Digest.optional().meta({
         description: "The digest that the model must have; anything else is refused before it is used",
       }),
       upTo: LayerName.optional().meta({ description: "Name of the last layer that is kept; default: all are" }),
       freeze: z.array(LayerName).max(1024).default([]).meta({ description: "Names of the layers that do not learn" }),
     })
-    .meta({ description: "A Keras or tfjs model whose layers and weights the training begins with" }),
-  accessRules(["uri"]),
+    .meta({
+      description:
+        "A Keras or tfjs model whose layers and weights the training begins with: exactly one of uri and from",
+    }),
+  [
+    ...accessRules(["uri"]),
+    {
+      rule: "has(self.uri) != has(self.from)",
+      message: "exactly one of uri and from must be set; remove the other",
+      holds: ({ uri, from }) => (uri === undefined) !== (from === undefined),
+    },
+  ],
 );
 
 /** What a run depends on: a change of any of it makes another artefact. */
@@ -97,20 +112,31 @@ export const trainingShape = {
     .max(16)
     .default([])
     .meta({ description: "Steps before the model, in order" }),
-  model: withRule(
+  model: withRules(
     z
       .strictObject({
         layers: z.array(Layer).min(1).max(256).optional().meta({
           description: "The layers, in order; with base: those that come after its own",
         }),
+        topology: z.string().min(2).max(TOPOLOGY_LIMIT).optional().meta({
+          description: "A Sequential or Functional model as Keras writes it with model.to_json()",
+        }),
         base: Base.optional(),
       })
-      .meta({ description: "The model: layers, or a model that learns on" }),
-    {
-      rule: "has(self.layers) || has(self.base)",
-      message: "layers or base must be set; declare the model's layers, or name a model that learns on",
-      holds: ({ layers, base }) => layers !== undefined || base !== undefined,
-    },
+      .meta({ description: "The model: layers, a topology, or a model that learns on" }),
+    [
+      {
+        rule: "has(self.layers) || has(self.base) || has(self.topology)",
+        message: "layers, topology or base must be set; declare the model's layers, or name a model that learns on",
+        holds: ({ layers, base, topology }) => layers !== undefined || base !== undefined || topology !== undefined,
+      },
+      {
+        rule: "!has(self.topology) || (!has(self.layers) && !has(self.base))",
+        message: "topology is the whole model; remove layers and base, or topology",
+        fieldPath: ".topology",
+        holds: ({ layers, base, topology }) => topology === undefined || (layers === undefined && base === undefined),
+      },
+    ],
   ),
   loss: Loss.meta({ description: "What training minimizes" }),
   lossOptions: LossOptions.optional(),

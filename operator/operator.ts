@@ -27,7 +27,7 @@ import { Activators, type AskActivator } from "./model-deployment/scaling/activa
 import { Autoscaler } from "./model-deployment/scaling/autoscaler.ts";
 import { autoscalerRecord } from "./model-deployment/scaling/cluster-autoscaler.ts";
 import { type PortRange, Ports } from "./model-deployment/scaling/ports.ts";
-import { type JobLookup, sourceKey, sourceKeys } from "./model-reference.ts";
+import { baseSourceKeys, type JobLookup, sourceKey, sourceKeys } from "./model-reference.ts";
 import { optimizationJobKind, type OptimizationJobOwner } from "./optimization-job/optimization-job.ts";
 import { type PodRecord, podRecord } from "./pods/pod-record.ts";
 import { HttpLoadProber, type LoadProber } from "./pods/load-prober.ts";
@@ -86,7 +86,11 @@ export function createOperator(options: OperatorOptions): Operator {
   const selected = { ...common, labelSelector: `${LABELS.managedBy}=${MANAGED_BY}` };
   const source = { [BY_SOURCE]: sourceKeys };
 
-  const trainingJobs = new Informer<TrainingJobOwner>({ ...common, resource: as(Kinds.TrainingJob) });
+  const trainingJobs = new Informer<TrainingJobOwner>({
+    ...common,
+    resource: as(Kinds.TrainingJob),
+    indexes: { [BY_SOURCE]: baseSourceKeys },
+  });
   const optimizationJobs = new Informer<OptimizationJobOwner>({
     ...common,
     resource: as(Kinds.OptimizationJob),
@@ -194,7 +198,7 @@ export function createOperator(options: OperatorOptions): Operator {
     services: children.services.store,
     pods: children.pods.store,
   };
-  const training = new RunReconciler(trainingJobKind(trainingJobs), {
+  const training = new RunReconciler(trainingJobKind(trainingJobs, lookup), {
     ...shared,
     consistency: consistency.training,
     children: writer(consistency.training),
@@ -303,6 +307,7 @@ export function createOperator(options: OperatorOptions): Operator {
     const record = after ?? before;
     if (record === undefined || (before && after && sourceText(before) === sourceText(after))) return;
     const key = sourceKey(kind, record.metadata.namespace, record.metadata.name);
+    for (const follower of trainingJobs.store.byIndex(BY_SOURCE, key)) queues.trainingjob.add(keyOfRecord(follower));
     for (const follower of optimizationJobs.store.byIndex(BY_SOURCE, key))
       queues.optimizationjob.add(keyOfRecord(follower));
     for (const follower of modelDeployments.store.byIndex(BY_SOURCE, key))

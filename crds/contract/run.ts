@@ -96,9 +96,19 @@ function pick<T extends object, K extends string>(spec: T, shape: Record<K, unkn
   return Object.fromEntries(Object.entries(spec).filter(([key]) => key in shape)) as Pick<T, K & keyof T>;
 }
 
-/** The run that a TrainingJob asks for. */
-export function trainingRun(job: TrainingJob): TrainingRun {
-  const training = pick(job.spec, trainingShape);
+type Training = TrainingRun["training"];
+
+/** The training with the model that its base's `from` stands for. */
+function withBase(training: Training, base: ResolvedModel | undefined): Training {
+  if (base === undefined || training.model.base === undefined) return training;
+  const { freeze, upTo } = training.model.base;
+  const known = { ...base, freeze, ...(upTo === undefined ? {} : { upTo }) };
+  return { ...training, model: { ...training.model, base: known } };
+}
+
+/** The run that a TrainingJob asks for; `base`: the model that `spec.model.base.from` stands for. */
+export function trainingRun(job: TrainingJob, base?: ResolvedModel): TrainingRun {
+  const training = withBase(pick(job.spec, trainingShape), base);
   const id = identity(job, shortHash({ training, output: job.spec.output, engine: job.spec.runtime.engine }));
   return {
     kind: "TrainingRun",

@@ -1,16 +1,15 @@
 /** What is particular to OptimizationJobs: the model they start from, and what their status says. */
 import { type OptimizationRun, optimizationRun } from "../../crds/contract/run.ts";
 import type { OptimizationJob, OptimizationJobStatus } from "../../crds/optimization-job.ts";
-import { setCondition } from "../kernel/conditions.ts";
 import type { Informer } from "../kernel/informer.ts";
 import { Kinds } from "../kinds.ts";
-import { type JobLookup, type Resolution, resolveModel } from "../model-reference.ts";
+import { type JobLookup, resolveModel } from "../model-reference.ts";
 import { present } from "../pods/pod-record.ts";
-import { failureNote, type Note } from "../reasons.ts";
+import type { Note } from "../reasons.ts";
 import type { JobOwner } from "../runs/objects.ts";
 import type { JobKind } from "../runs/reconciler.ts";
-import { knownConditions, type RunOutcome } from "../runs/status.ts";
-import { timestamp } from "../kernel/clock.ts";
+import type { RunOutcome } from "../runs/status.ts";
+import { withoutModel } from "../runs/without-model.ts";
 
 export type OptimizationJobOwner = OptimizationJob & JobOwner;
 
@@ -29,45 +28,6 @@ export function optimizationJobKind(
     status: (job, run, outcome) => optimizationStatus(job, run as OptimizationRun, outcome),
     notes: optimizationNotes,
   };
-}
-
-/** The status of a job whose model cannot be known: a result that is recorded stands. */
-export function withoutModel(
-  job: OptimizationJobOwner,
-  resolution: Exclude<Resolution, { state: "Known" }>,
-  now: number,
-): { status: OptimizationJobStatus; notes: Note[] } {
-  const before: OptimizationJobStatus = job.status ?? {};
-  const observedGeneration = job.metadata.generation;
-  if (before.state === "Succeeded" && before.observedGeneration === observedGeneration) {
-    return { status: before, notes: [] };
-  }
-  const wrong = resolution.state === "Wrong";
-  const reason = wrong ? resolution.failure.reason : "WaitingForModel";
-  const message = wrong ? resolution.failure.message : resolution.message;
-  const known = knownConditions(before).filter(({ type }) => type !== (wrong ? "Reconciling" : "Stalled"));
-  const conditions = [
-    { type: "Complete", status: "False" },
-    { type: "Failed", status: wrong ? "True" : "False" },
-    { type: "Suspended", status: job.spec.suspend ? "True" : "False" },
-    { type: wrong ? "Stalled" : "Reconciling", status: "True" },
-  ] as const;
-  const status = present({
-    ...before,
-    observedGeneration,
-    state: wrong ? ("Failed" as const) : ("Pending" as const),
-    conditions: conditions.reduce(
-      (all, condition) => setCondition(all, { ...condition, reason, message, observedGeneration }, now),
-      known,
-    ),
-    lastFailure: wrong
-      ? before.lastFailure?.message === message
-        ? before.lastFailure
-        : { reason, message, time: timestamp(now) }
-      : before.lastFailure,
-  });
-  const isNews = !knownConditions(before).some((condition) => condition.message === message);
-  return { status, notes: wrong && isNews ? [failureNote(resolution.failure)] : [] };
 }
 
 type Details = Pick<

@@ -46,7 +46,8 @@ class SuspendedRun {
       applyStatus: (_resource: unknown, { status }: { status: TrainingJobStatus }) => this.#write(status),
     } as unknown as Client;
     const consistency = new ConsistencyTracker({ clock });
-    this.#reconciler = new RunReconciler(trainingJobKind(this.#informer), {
+    const kind = trainingJobKind(this.#informer, () => () => undefined);
+    this.#reconciler = new RunReconciler(kind, {
       client,
       children: new Children({ client, consistency, informers: {} }),
       consistency,

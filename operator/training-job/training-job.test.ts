@@ -1,12 +1,14 @@
 import { describe, expect, it } from "@jest/globals";
 import type { TrainingProgress } from "../../crds/contract/progress.ts";
-import { trainingRun } from "../../crds/contract/run.ts";
+import { type TrainingRun, trainingRun } from "../../crds/contract/run.ts";
 import type { TrainingJobStatus } from "../../crds/training-job.ts";
 import type { RunOutcome } from "../runs/status.ts";
-import { trainingJob } from "../testing/objects.ts";
-import { trainingNotes, trainingStatus } from "./training-job.ts";
+import type { SourceJob } from "../model-reference.ts";
+import { digest, trainingJob } from "../testing/objects.ts";
+import { trainingJobKind, trainingNotes, trainingStatus } from "./training-job.ts";
 
 const run = trainingRun(trainingJob());
+const artefact = { uri: "pvc://models/source/run", digest: digest("a"), format: "TfjsLayers", bytes: 1 };
 const START = { run: run.job.run, startTime: "2026-01-01T12:00:00Z" };
 
 const at = (step: number, time = `2026-01-01T12:00:${String(step).padStart(2, "0")}Z`) => ({ epoch: 1, step, time });
@@ -19,6 +21,43 @@ function outcome(said: Partial<TrainingProgress> | undefined, fresh = false): Ru
 
 const notes = (before: TrainingJobStatus | undefined, said: Partial<TrainingProgress>) =>
   trainingNotes(trainingJob({}, before), outcome(said)).map(({ reason, message }) => `${reason}: ${message}`);
+
+describe("a training that goes on from another job's model", () => {
+  const base = { from: { kind: "TrainingJob", name: "source" } } as const;
+  const job = trainingJob({ model: { base: { ...base, upTo: "hidden", freeze: ["hidden"] } } });
+  // Its run is all that is asked for here.
+  const asked = (source: SourceJob | undefined) =>
+    trainingJobKind({} as never, () => () => source).run(job as never, 0);
+
+  it("runs with the artefact of that job, and again when there is a newer one", () => {
+    const of = (letter: string) => asked({ status: { artefact: { ...artefact, digest: digest(letter) } } });
+    expect(of("a")).toMatchObject({
+      run: {
+        training: {
+          model: { base: { uri: artefact.uri, digest: digest("a"), upTo: "hidden", freeze: ["hidden"] } },
+        },
+      },
+    });
+    expect(of("a")).not.toHaveProperty("run.training.model.base.from");
+    const runs = ["a", "b"].map((letter) => (of(letter) as { run: TrainingRun }).run.job.run);
+    expect(new Set(runs).size).toBe(2);
+  });
+
+  it("waits for it", () => {
+    expect(asked(undefined)).toMatchObject({
+      status: {
+        state: "Pending",
+        conditions: expect.arrayContaining([
+          expect.objectContaining({
+            type: "Reconciling",
+            reason: "WaitingForModel",
+            message: "TrainingJob source does not exist in this namespace; create it, or correct spec.model.base.from",
+          }),
+        ]),
+      },
+    });
+  });
+});
 
 describe("saved states of a training", () => {
   it("stay in status while its pod says nothing new, and go with the run", () => {

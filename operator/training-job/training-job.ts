@@ -4,19 +4,30 @@ import { type TrainingRun, trainingRun } from "../../crds/contract/run.ts";
 import type { TrainingJob, TrainingJobStatus } from "../../crds/training-job.ts";
 import type { Informer } from "../kernel/informer.ts";
 import { Kinds } from "../kinds.ts";
+import { type JobLookup, resolveModel } from "../model-reference.ts";
 import { present } from "../pods/pod-record.ts";
 import type { Note } from "../reasons.ts";
 import type { JobOwner } from "../runs/objects.ts";
 import type { JobKind } from "../runs/reconciler.ts";
 import type { RunOutcome } from "../runs/status.ts";
+import { withoutModel } from "../runs/without-model.ts";
 
 export type TrainingJobOwner = TrainingJob & JobOwner;
 
-export function trainingJobKind(informer: Informer<TrainingJobOwner>): JobKind<TrainingJobOwner> {
+export function trainingJobKind(
+  informer: Informer<TrainingJobOwner>,
+  lookup: (namespace: string) => JobLookup,
+): JobKind<TrainingJobOwner> {
   return {
     resource: Kinds.TrainingJob as JobKind<TrainingJobOwner>["resource"],
     informer,
-    run: (job) => ({ run: trainingRun(job) }),
+    run: (job, now) => {
+      const { base } = job.spec.model;
+      if (base?.from === undefined) return { run: trainingRun(job) };
+      const resolution = resolveModel(base, job, lookup(job.metadata.namespace), "spec.model.base");
+      if (resolution.state === "Known") return { run: trainingRun(job, resolution.model) };
+      return withoutModel(job, resolution, now);
+    },
     status: (job, run, outcome) => trainingStatus(job, run as TrainingRun, outcome),
     notes: trainingNotes,
   };

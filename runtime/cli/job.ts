@@ -47,11 +47,18 @@ async function readRun(command: JobCommand, file: string): Promise<JobRun> {
 async function runOf(command: JobCommand, files: readonly string[], volumes: string): Promise<JobRun> {
   const manifests = await readManifests(files);
   const jobs = manifests.filter(({ kind }) => kind === KINDS[command]);
-  const [job] = jobs;
+  // A job that another one's base comes from is given, too.
+  const sources = jobs.map((each) => (each.kind === "TrainingJob" ? each.spec.model.base?.from : undefined));
+  const asked = jobs.filter(
+    ({ kind, metadata }) => !sources.some((from) => from?.kind === kind && from.name === metadata.name),
+  );
+  const [job] = command === "train" ? asked : jobs;
   if (job === undefined) throw new UsageError(`${command} needs a manifest of kind ${KINDS[command]}`);
   if (job.kind === "TrainingJob") {
-    if (jobs.length === 1) return trainingRun(job);
-    throw new UsageError("train takes one TrainingJob at a time");
+    if (asked.length > 1) throw new UsageError("train takes one TrainingJob at a time");
+    const { base } = job.spec.model;
+    if (base?.from !== undefined) return trainingRun(job, await modelOf(base, manifests, volumes, "spec.model.base"));
+    return trainingRun(job);
   }
   if (job.kind === "OptimizationJob") return optimizationRun(job, await modelOf(job.spec.model, manifests, volumes));
   throw new UsageError(`${command} cannot run a ${job.kind}`);

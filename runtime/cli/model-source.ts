@@ -37,6 +37,7 @@ export async function modelOf(
   reference: ModelReference,
   others: readonly Manifest[],
   volumes: string,
+  field = "spec.model",
 ): Promise<ResolvedModel> {
   const { uri, from, digest } = reference;
   if (uri !== undefined) return { uri, ...accessOf(reference), ...(digest === undefined ? {} : { digest }) };
@@ -44,7 +45,7 @@ export async function modelOf(
   if (referred === undefined || referred.kind === "ModelDeployment") {
     throw new Failure(
       "InvalidSpec",
-      `spec.model.from: ${from?.kind ?? ""} ${from?.name ?? ""} is not given; add -f with its manifest`,
+      `${field}.from: ${from?.kind ?? ""} ${from?.name ?? ""} is not given; add -f with its manifest`,
     );
   }
   const artefacts = (await artefactsOf(referred.spec.output.uri, volumes))
@@ -57,14 +58,14 @@ export async function modelOf(
   if (newest === undefined) {
     throw new Failure(
       "InputMissing",
-      `spec.model.from: ${referred.kind} ${referred.metadata.name} has no artefact below ${referred.spec.output.uri}; run it first`,
+      `${field}.from: ${referred.kind} ${referred.metadata.name} has no artefact below ${referred.spec.output.uri}; run it first`,
     );
   }
   const found = artefactDigest(newest.manifest);
   if (digest !== undefined && digest !== found) {
     throw new Failure(
       "DigestMismatch",
-      `spec.model.digest: the newest artefact, ${newest.uri}, has digest ${found}; correct it`,
+      `${field}.digest: the newest artefact, ${newest.uri}, has digest ${found}; correct it`,
     );
   }
   return { uri: newest.uri, digest: found };

@@ -70,7 +70,12 @@ function checkLicence({ manifest }: Artefact, uri: string): void {
   );
 }
 
-function checkExamples(model: LayersModel, { exampleShape, source }: Examples, uri: string): void {
+/** Throws Failure DataRejected when the model takes examples of another shape. */
+export function checkExamples(
+  model: LayersModel,
+  { exampleShape, source }: Pick<Examples, "exampleShape" | "source">,
+  uri: string,
+): void {
   const wanted = exampleShapeOf(model);
   const fits =
     wanted.length === exampleShape.length && wanted.every((size, i) => size === -1 || size === exampleShape[i]);
@@ -107,11 +112,13 @@ export async function modelFromBase(
   base: Base,
   { train, volumes }: { train: Examples; volumes: string },
 ): Promise<BegunModel> {
-  const folder = await resolveInput(base.uri, volumes, base);
-  const artefact = await openArtefact(folder, { digest: base.digest, shownAs: base.uri });
-  checkLicence(artefact, base.uri);
-  const loaded = await loadLayers(tf, folder, base.uri);
-  checkExamples(loaded, train, base.uri);
+  const { uri } = base;
+  if (uri === undefined) throw new Failure("InvalidSpec", "spec.model.base.uri is missing; set it");
+  const folder = await resolveInput(uri, volumes, base);
+  const artefact = await openArtefact(folder, { digest: base.digest, shownAs: uri });
+  checkLicence(artefact, uri);
+  const loaded = await loadLayers(tf, folder, uri);
+  checkExamples(loaded, train, uri);
   const kept = keptOutput(loaded, base);
   const output = outputOf(training, loaded, kept, train);
   const taken = new Set(loaded.layers.map(({ name }) => name));

@@ -49,11 +49,15 @@ export function checkModel(
   declaration: ModelDeclaration,
   { exampleShape, labelShape = [] }: Pick<Examples, "exampleShape" | "labelShape">,
 ): ModelOutput {
-  const shape = declaration.preprocessing.reduce<number[]>(
+  return checkLayers(declaration, shapeOfPrepared(declaration.preprocessing, exampleShape), labelShape);
+}
+
+/** Shape of an example after the steps on features. Throws Failure InvalidSpec naming the field. */
+export function shapeOfPrepared(steps: readonly PreprocessingStep[], exampleShape: readonly number[]): number[] {
+  return steps.reduce<number[]>(
     (before, step, index) => shapeAfterStep(step, before, `spec.preprocessing[${index}]`),
     [...exampleShape],
   );
-  return checkLayers(declaration, shape, labelShape);
 }
 
 /** As checkModel, for layers that get examples of this shape. */
@@ -88,7 +92,8 @@ function normalizationLayer(tf: Tf, name: string, { centre, spread }: Statistics
   return new Normalization({ name, axis: [-1], mean: centre, variance }) as TfLayer;
 }
 
-function preprocessingLayers(tf: Tf, steps: readonly PreprocessingStep[], fitted: FittedSteps): TfLayer[] {
+/** The steps on features as layers; `fitted`: what they have learned. */
+export function preprocessingLayers(tf: Tf, steps: readonly PreprocessingStep[], fitted: FittedSteps): TfLayer[] {
   return steps.flatMap((step, index): TfLayer[] => {
     const [kind, settings] = only(step);
     const statistics = fitted[index];

@@ -36,6 +36,7 @@ import { writeReport } from "./report/report.ts";
 import { buildModel, checkModel, objectiveOf } from "./layers.ts";
 import { checkLabels, withClassWeights } from "./objective.ts";
 import { type Seat, together } from "./team.ts";
+import { modelFromTopology } from "./topology.ts";
 
 interface Trained extends Prepared {
   state: LoopState;
@@ -51,6 +52,8 @@ type Report = Reporter<TrainingProgress>;
 async function begin(tf: Tf, training: TrainingRun["training"], train: Examples, volumes: string): Promise<BegunModel> {
   const { base } = training.model;
   if (base !== undefined) return modelFromBase(tf, training, base, { train, volumes });
+  const { topology } = training.model;
+  if (topology !== undefined) return modelFromTopology(tf, training, topology, train);
   const output = checkModel(training, train);
   const fitted = fitSteps(training.preprocessing, train);
   return { model: buildModel(tf, training, train.exampleShape, training.seed, fitted), output };

@@ -9,6 +9,7 @@ import { allLayers, requireComputable } from "../computable.ts";
 import { registerLayers } from "../layers/register.ts";
 import { unsupported } from "../unsupported.ts";
 import { withinBudget } from "../weight-budget.ts";
+import type { Serialized } from "./config.ts";
 import type { Weight } from "./hdf5.ts";
 import { readHdf5 } from "./hdf5.ts";
 import type { Origin, TranslatedLayer } from "./layer-translation.ts";
@@ -120,22 +121,51 @@ function fillAll(tf: Tf, model: LayersModel, weights: LayerWeights, shownAs: str
   if (empty !== undefined) throw unsupported(shownAs, `has no weights for layer ${empty.name}; save the model again`);
 }
 
+/** Weights of a topology that comes without them: 1 GiB of float32. */
+const FRESH_LIMIT = 2 ** 28;
+
+/**
+ * Builds the model that Keras' JSON (model.to_json()) describes; all its weights are zeros.
+ * Throws Failure ModelUnsupported.
+ */
+export async function buildKerasTopology(
+  tf: Tf,
+  json: unknown,
+  shownAs: string,
+): Promise<{ model: LayersModel; serialized: Serialized }> {
+  const version = typeof json === "object" && json !== null && "keras_version" in json ? json.keras_version : undefined;
+  const origin: Origin = { shownAs, major: majorOf(version) };
+  const serialized = parseSerialized(json, origin);
+  const topology = translateModel(serialized, modelName(serialized), origin);
+  return { model: await build(tf, topology, { numbers: FRESH_LIMIT, shownAs }, () => undefined), serialized };
+}
+
 /** Makes the model ready to compute. Throws Failure ModelUnsupported naming the reason. */
 export async function buildKerasModel(
   tf: Tf,
   { topology, weights }: KerasModel,
   shownAs = "the model",
 ): Promise<LayersModel> {
+  const numbers = [...weights.values()].flat().reduce((sum, { data }) => sum + data.length, 0);
+  return build(tf, topology, { numbers, shownAs }, (model) => fillAll(tf, model, weights, shownAs));
+}
+
+/** `numbers`: how many its weights may have. */
+async function build(
+  tf: Tf,
+  topology: TranslatedLayer,
+  { numbers, shownAs }: { numbers: number; shownAs: string },
+  complete: (model: LayersModel) => void,
+): Promise<LayersModel> {
   requireConnected(topology.config, shownAs);
   registerLayers(tf);
-  const numbers = [...weights.values()].flat().reduce((sum, { data }) => sum + data.length, 0);
   let model: LayersModel | undefined;
   try {
     model = await withinBudget(tf, numbers, () =>
       tf.loadLayersModel({ load: () => Promise.resolve({ modelTopology: { model_config: topology } }) }),
     );
     requireComputable(tf, model, shownAs);
-    fillAll(tf, model, weights, shownAs);
+    complete(model);
     return model;
   } catch (error) {
     model?.dispose();
