@@ -3,6 +3,7 @@ import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promi
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 import sharp from "sharp";
 import { DataSource } from "../../crds/dataset.ts";
 import { loadDataset, loadExamples } from "./load.ts";
@@ -17,6 +18,13 @@ beforeAll(async () => {
   volumes = await mkdtemp(join(tmpdir(), "formats-"));
   await mkdir(join(volumes, "data"));
   await Promise.all([...FILES, ...ARCHIVES].map((name) => copyFile(join(CORPUS, name), join(volumes, "data", name))));
+  const written = {
+    "plain.csv": "a,b\n1,0\n2,1\n",
+    "plain.jsonl": '{"a": 1, "b": 0}\n{"a": 2, "b": 1}\n',
+    "x.idx": Uint8Array.of(0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 2, 1, 2, 3, 255),
+    "y.idx": Uint8Array.of(0, 0, 8, 1, 0, 0, 0, 2, 0, 1),
+  };
+  for (const [name, bytes] of Object.entries(written)) await writeFile(join(volumes, "data", name), bytes);
 });
 
 afterAll(() => rm(volumes, { recursive: true }));
@@ -41,6 +49,37 @@ it.each([
   expect(dataset.features).toEqual(Float32Array.from(features));
   expect(Array.from(dataset.labels)).toEqual(labels);
   expect(files.map(({ path }) => path)).toEqual([at(x), at(y)]);
+});
+
+it.each([
+  ["Npy", { features: "x-f4.npy", labels: "y-u1.npy" }],
+  ["TfRecord", { uri: "examples.tfrecord" }],
+  ["Csv", { uri: "plain.csv" }],
+  ["Jsonl", { uri: "plain.jsonl" }],
+  ["Idx", { features: "x.idx", labels: "y.idx" }],
+])("%s files that gzip has compressed give the same examples, and damaged ones are refused", async (format, names) => {
+  const label =
+    format === "Npy" || format === "Idx"
+      ? {}
+      : format === "TfRecord"
+        ? { label: "label", columns: ["pixels"] }
+        : { label: "b" };
+  const source = (end: string) => ({
+    format,
+    ...label,
+    ...Object.fromEntries(Object.entries(names).map(([field, name]) => [field, at(`${name}${end}`)])),
+  });
+  for (const name of Object.values(names)) {
+    const packed = gzipSync(await readFile(join(volumes, "data", name)));
+    await writeFile(join(volumes, "data", `${name}.packed`), packed);
+    await writeFile(join(volumes, "data", `${name}.cut`), packed.subarray(0, packed.length - 12));
+  }
+  const plain = await load(source(""));
+  const { dataset } = await load(source(".packed"));
+  expect({ ...dataset, source: "" }).toEqual({ ...plain.dataset, source: "" });
+  const refused = load(source(".cut"));
+  await expect(refused).rejects.toMatchObject({ reason: "DataRejected" });
+  await expect(refused).rejects.toThrow(/^pvc:.*cut: is damaged: gzip cannot unpack it; copy the file again/);
 });
 
 it("NumPy's float16 and bool are read to the value that they hold", async () => {

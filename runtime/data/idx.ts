@@ -18,8 +18,6 @@ const MOST_DIMENSIONS = 8;
 export async function openIdx(bytes: ByteSource, source: string): Promise<ArrayFile> {
   const head = await bytes.read(0, 4 + 4 * MOST_DIMENSIONS);
   const data = new DataView(head.buffer, head.byteOffset, head.byteLength);
-  if (head.length >= 2 && data.getUint16(0) === 0x1f8b)
-    throw rejected(source, "", "is compressed with gzip; unpack it first");
   if (head.length < 4 || data.getUint16(0) !== 0) {
     throw rejected(source, "", "is no IDX file; it must begin with two zero bytes");
   }

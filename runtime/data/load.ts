@@ -1,6 +1,5 @@
 /** Reads the examples that a manifest declares. */
-import { createReadStream } from "node:fs";
-import { open, stat } from "node:fs/promises";
+import { type FileHandle, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { DataSource } from "../../crds/dataset.ts";
 import { Failure } from "../failure.ts";
@@ -11,6 +10,7 @@ import { type ByteSource, ofFile } from "./byte-source.ts";
 import { parseCsv } from "./csv.ts";
 import type { Dataset, Examples } from "./dataset.ts";
 import { ExampleWriter, isInMemory } from "./example-writer.ts";
+import { openUnpacked, unpackedBytes } from "./gzip.ts";
 import { openIdx } from "./idx.ts";
 import { readImageFolder } from "./image-folder.ts";
 import { parseJsonl } from "./jsonl.ts";
@@ -68,12 +68,13 @@ function columnsOf({ source: { label, columns, weight }, field }: Request, { uri
   return { source: uri, label, columns, weight };
 }
 
-const streamOf = ({ local }: Place) => createReadStream(local, { highWaterMark: 1 << 18 });
+const streamOf = ({ local, uri }: Place) => unpackedBytes(local, uri);
 
 /** What `read` makes of the files, which are open for so long. */
 async function withFiles<T>(places: readonly Place[], read: (bytes: ByteSource[]) => Promise<T>): Promise<T> {
-  const handles = await Promise.all(places.map(({ local }) => open(local)));
+  const handles: FileHandle[] = [];
   try {
+    for (const { local, uri } of places) handles.push(await openUnpacked(local, uri));
     return await read(await Promise.all(handles.map(ofFile)));
   } finally {
     await Promise.all(handles.map((handle) => handle.close()));

@@ -44,9 +44,6 @@ export async function* recordsOf(bytes: ByteSource, source: string): AsyncGenera
   for (let at = 0, number = 1; at < bytes.size; number += 1) {
     const where = `record ${number}`;
     const head = await window.at(at, HEAD_BYTES);
-    if (number === 1 && head[0] === 0x1f && head[1] === 0x8b) {
-      throw rejected(source, "", "is compressed with gzip; unpack it first");
-    }
     if (head.length < HEAD_BYTES) throw rejected(source, where, "the file ends within it; copy the file again");
     const length = Number(viewOf(head).getBigUint64(0, true));
     if (viewOf(head).getUint32(LENGTH_BYTES, true) !== maskedCrc32c(head.subarray(0, LENGTH_BYTES))) {
