@@ -349,6 +349,8 @@ export const SPECS: Record<string, Spec[]> = {
       model: { base: { uri: "s3://models/one", digest: digest("1"), upTo: "a", freeze: ["a"], ...REMOTE } },
     },
     { ...TRAINING, model: { layers: LAYERS } },
+    { ...TRAINING, model: { topology: '{"class_name": "Sequential", "config": {"layers": []}}' } },
+    { ...TRAINING, preprocessing: [{ oneHot: { classes: 10 } }], model: { base: FROM } },
     { ...TRAINING, dataset: { train: images("train"), validation: images("check"), test: images("test") } },
     { ...TRAINING, dataset: { train: remote("train"), validation: remote("check"), test: remote("test") } },
     ...UPDATES.map(withUpdate),
