@@ -111,6 +111,8 @@ function answering(
     const startedAt = clock.now();
     const handling: Handling = {};
     const identity = identityOf((header) => call.metadata.get(header)[0]?.toString());
+    // Whoever the call is passed on to knows it by the same name.
+    call.metadata.set(REQUEST_ID, identity.requestId);
     metrics.received(inference);
     let refusal: StatusObject | null = null;
     let value: unknown;

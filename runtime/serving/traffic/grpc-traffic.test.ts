@@ -1,6 +1,7 @@
 import { type Client, credentials, makeGenericClientConstructor, status } from "@grpc/grpc-js";
 import { Registry } from "prom-client";
 import type { TrafficDirective } from "../../../crds/contract/traffic.ts";
+import { AccessLog } from "../access-log.ts";
 import { systemClock } from "../clock.ts";
 import { INFERENCE, loadProto, serviceOf } from "../grpc/definition.ts";
 import { GrpcServer } from "../grpc/grpc-server.ts";
@@ -57,7 +58,10 @@ async function pod(revision: string, engine: InferenceEngine = new FakeEngine(si
   });
   const splitter = new TrafficSplitter({ clock, revision, start: 0 });
   const forwarder = new GrpcForwarder();
+  let text = "";
+  const accessLog = new AccessLog({ level: "All", clock, write: (lines) => void (text += lines) });
   const server = new GrpcServer({
+    accessLog,
     host: { repository: await repositoryOf(model), version: "1", repositoryControl: false },
     metrics: new ServingMetrics(new Registry()),
     clock,
@@ -72,7 +76,13 @@ async function pod(revision: string, engine: InferenceEngine = new FakeEngine(si
     () => client.close(),
     () => server.stop(0),
   );
-  return { splitter, port, client };
+  /** By which the requests were known that it has answered. */
+  const requestIds = (): string[] => {
+    accessLog.flush();
+    const lines = text.split("\n").filter(Boolean);
+    return lines.map((line) => (JSON.parse(line) as { requestId: string }).requestId);
+  };
+  return { splitter, port, client, requestIds };
 }
 
 function directive(port: number, more: Partial<TrafficDirective> = {}): TrafficDirective {
@@ -109,6 +119,15 @@ describe("a pod that shares gRPC calls with another version", () => {
     const { diverted, local } = splitter.report().stage;
     expect([diverted.requests, diverted.failed, local.requests]).toEqual([50, 0, 150]);
     expect(Object.values(diverted.latency).reduce((all, count) => all + count, 0)).toBe(50);
+  });
+
+  it("passes on the name that it has given a call without one", async () => {
+    const one = await pod("m-1");
+    const other = await pod("m-2", new DoublingEngine(signatureOf("x")));
+    one.splitter.follow(directive(other.port));
+    expect(await infer(one.client)).toBe(14);
+    await until("both have logged it", () => one.requestIds().length === 1);
+    expect(other.requestIds()).toEqual(one.requestIds());
   });
 
   it("never diverts a call twice", async () => {
