@@ -11,8 +11,11 @@ import { type Heads, multiHeadAttentions } from "../../formats/layers/multi-head
 import { activate } from "./activation.ts";
 import { type AnyLowering, type Call, NotExpressible, inputOf, lowering, sizeAt } from "./definition.ts";
 
-/** Added to scores that must not count. */
-const NEVER = -1e9;
+/**
+ * Taken from scores that must not count. Taken, not its negative added: TensorFlow fuses a product of matrices with what
+ * is added to it, and computes that many times slower where it is broadcast.
+ */
+const NEVER = 1e9;
 
 /** 0 where a step may look, NEVER where it would look ahead: [1, queries, keys]. */
 function causal(call: Pick<Call<unknown>, "graph">, queries: number, keys: number): Value {
@@ -33,9 +36,11 @@ function taken({ inputs }: { inputs: readonly Value[] }): { query: Value; value:
 function attend(call: Call<{ useCausalMask: boolean }>, scores: Value): Value {
   const { query, value } = taken(call);
   const [mask] = call.masks;
-  const ahead = call.settings.useCausalMask ? add(scores, causal(call, sizeAt(query, 1), sizeAt(value, 1))) : scores;
+  const ahead = call.settings.useCausalMask
+    ? subtract(scores, causal(call, sizeAt(query, 1), sizeAt(value, 1)))
+    : scores;
   if (mask === undefined) return matMul(softmax(ahead), value);
-  const found = matMul(softmax(add(ahead, expandDims(excluded(mask), 1))), value);
+  const found = matMul(softmax(subtract(ahead, expandDims(excluded(mask), 1))), value);
   return multiply(found, expandDims(cast(mask, "float32"), 2));
 }
 
@@ -99,9 +104,9 @@ function manyHeads(call: Call<Heads>): Value {
   const values = shared(call, project(call, "value", value));
   let scores = matMul(queries, keys, false, true);
   const [steps, keySteps] = [sizeAt(query, 1), sizeAt(value, 1)];
-  if (useCausalMask) scores = add(scores, expandDims(causal(call, steps, keySteps), 1));
+  if (useCausalMask) scores = subtract(scores, expandDims(causal(call, steps, keySteps), 1));
   const [mask] = call.masks;
-  if (mask !== undefined) scores = add(scores, reshape(excluded(mask), [-1, 1, 1, sizeAt(mask, 1)]));
+  if (mask !== undefined) scores = subtract(scores, reshape(excluded(mask), [-1, 1, 1, sizeAt(mask, 1)]));
   const found = transpose(matMul(softmax(scores), values), [0, 2, 1, 3]);
   const kernel = call.weight("attention_output/kernel");
   const width = heads * valueSize;
