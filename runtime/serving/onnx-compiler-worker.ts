@@ -1,4 +1,5 @@
-/** The compiler's process: loads a model, compiles it, answers once. */
+/** The compiler's process: loads a model, compiles it, writes it to a file, answers once. */
+import { writeFile } from "node:fs/promises";
 import { compileToOnnx } from "../compiler/onnx/compile.ts";
 import { openBackend } from "../engine/backend.ts";
 import { onParentMessage, sendToParent } from "../engine/child.ts";
@@ -6,7 +7,7 @@ import { asFailure } from "../failure.ts";
 import { loadModel } from "../formats/model.ts";
 import type { CompilerReply, CompilerRequest } from "./onnx-compiler.ts";
 
-async function compile({ dir, shownAs, threads }: CompilerRequest): Promise<CompilerReply> {
+async function compile({ dir, shownAs, threads, target }: CompilerRequest): Promise<CompilerReply> {
   const { tf } = await openBackend("Auto", { threads });
   const { layers, format, signature } = await loadModel(tf, dir, shownAs);
   if (layers === undefined) {
@@ -16,7 +17,8 @@ async function compile({ dir, shownAs, threads }: CompilerRequest): Promise<Comp
   const compiled = await compileToOnnx(tf, layers).catch((error: unknown) => ({ reason: asFailure(error).message }));
   if (!("bytes" in compiled) || compiled.bytes === undefined) return { type: "notCompiled", reason: compiled.reason };
   const { bytes, difference } = compiled;
-  return { type: "compiled", model: { bytes, format, signature, difference } };
+  await writeFile(target, bytes);
+  return { type: "compiled", model: { format, signature, difference } };
 }
 
 onParentMessage((message) => {
