@@ -12,6 +12,7 @@ import { join } from "node:path";
 import { JSON_LENGTH_HEADER } from "../runtime/serving/infer.ts";
 import { writeLinearModel } from "../runtime/serving/testing/models.ts";
 import { startServer } from "../runtime/serving/testing/program.ts";
+import { HttpConnection } from "./serving/http-connection.ts";
 import { type Request, closedLoop } from "./serving/load.ts";
 
 const CONNECTIONS = 32;
@@ -43,18 +44,21 @@ async function main(seconds: number, engine: string): Promise<void> {
   const head = Buffer.from(JSON.stringify({ parameters: { binary_data_output: true }, inputs: [input] }));
   const binary = Buffer.concat([head, Buffer.from(new Float32Array([0.1, 2.25, -3, 4]).buffer)]);
   try {
-    const requests: [string, string, Request][] = [
-      ["bare node:http, JSON", `http://127.0.0.1:${port}`, { path: "/", body: json, headers }],
-      ["predict, JSON", server.url, { path: "/v1/models/linear:predict", body: json, headers }],
+    const requests: [string, number, Request][] = [
+      ["bare node:http, JSON", port, { path: "/", body: json, headers }],
+      ["predict, JSON", server.port, { path: "/v1/models/linear:predict", body: json, headers }],
       [
         "infer, binary",
-        server.url,
+        server.port,
         { path: "/v2/models/linear/infer", body: binary, headers: { [JSON_LENGTH_HEADER]: String(head.length) } },
       ],
     ];
     let floorRate = 0;
-    for (const [name, url, request] of requests) {
-      const { rate, p50, p99 } = await closedLoop(url, request, seconds, CONNECTIONS);
+    for (const [name, at, request] of requests) {
+      const clients = Array.from({ length: CONNECTIONS }, () => new HttpConnection(at, request));
+      await closedLoop(clients, 1);
+      const { rate, p50, p99 } = await closedLoop(clients, seconds);
+      for (const client of clients) client.close();
       floorRate ||= rate;
       console.log(
         `${name.padEnd(22)} ${rate.toFixed(0)}/s, p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, ${(rate / floorRate).toFixed(2)} of bare`,

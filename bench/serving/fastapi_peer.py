@@ -1,4 +1,4 @@
-"""TensorFlow behind FastAPI: `fastapi_peer.py MODEL PORT`"""
+"""TensorFlow behind FastAPI: `fastapi_peer.py MODEL PORT GRPC_PORT`"""
 
 import sys
 
@@ -6,9 +6,9 @@ import fastapi
 import orjson
 import uvicorn
 
-from keras_answer import load
+from keras_answer import columns, load
 
-answer = load(sys.argv[1])
+answer, names = load(sys.argv[1])
 app = fastapi.FastAPI()
 
 
@@ -16,7 +16,7 @@ app = fastapi.FastAPI()
 async def predict(request: fastapi.Request):
     # One worker computes one request at a time; a thread pool only adds to it on one core.
     rows = orjson.loads(await request.body())["instances"]
-    return fastapi.Response(orjson.dumps({"predictions": answer(rows).tolist()}), media_type="application/json")
+    return fastapi.Response(orjson.dumps({"predictions": answer(*columns(rows, names)).tolist()}), media_type="application/json")
 
 
 uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="error", access_log=False)

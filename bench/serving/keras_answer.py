@@ -11,12 +11,21 @@ import tensorflow as tf
 
 
 def load(path):
+    """A function of one array for each input, and the inputs' names."""
     model = keras.saving.load_model(path, compile=False)
-    shape = (None, *model.input_shape[1:])
-    traced = tf.function(model, input_signature=[tf.TensorSpec(shape, tf.float32)]).get_concrete_function()
+    specs = [tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in model.inputs]
+    many = len(specs) > 1
+    traced = tf.function(lambda *arrays: model(list(arrays) if many else arrays[0]), input_signature=specs).get_concrete_function()
 
-    def answer(rows):
-        return traced(tf.constant(np.asarray(rows, np.float32))).numpy()
+    def answer(*arrays):
+        return traced(*(tf.constant(np.asarray(array, spec.dtype.as_numpy_dtype)) for array, spec in zip(arrays, specs))).numpy()
 
-    answer(np.zeros((1, *shape[1:])))
-    return answer
+    answer(*(np.zeros((1, *spec.shape[1:])) for spec in specs))
+    return answer, [tensor.name for tensor in model.inputs]
+
+
+def columns(instances, names):
+    """Rows of `instances` as one list for each input."""
+    if isinstance(instances[0], dict):
+        return [[row[name] for row in instances] for name in names]
+    return [instances]

@@ -1,10 +1,15 @@
-/** A client that asks as fast as it is answered, or at a rate whatever the answers are. */
-import { Pool } from "undici";
+/** Clients that ask as fast as they are answered, or at a rate whatever the answers are. */
 
 export interface Request {
   readonly path: string;
   readonly body: Buffer;
   readonly headers: Record<string, string>;
+}
+
+export interface Connection {
+  /** The answer's HTTP status. One at a time. */
+  ask(): Promise<number>;
+  close(): void;
 }
 
 export interface Rate {
@@ -19,31 +24,25 @@ export function quantile(sorted: readonly number[], q: number): number {
   return sorted[Math.floor(sorted.length * q)] ?? NaN;
 }
 
-/** Answers a second of `connections` clients, each of which asks again when it is answered; one second before counts not. */
-export async function closedLoop(url: string, request: Request, seconds: number, connections: number): Promise<Rate> {
-  const { path, body, headers } = request;
-  const pool = new Pool(url, { connections });
+const ascending = (times: number[]) => times.sort((a, b) => a - b);
+
+/** Each connection asks again when it is answered. Throws Error when an answer is not 200. */
+export async function closedLoop(connections: readonly Connection[], seconds: number): Promise<Rate> {
   const times: number[] = [];
-  const client = async (until: number) => {
-    while (performance.now() < until) {
-      const startedAt = performance.now();
-      const answer = await pool.request({ method: "POST", path, body, headers });
-      await answer.body.arrayBuffer();
-      if (answer.statusCode !== 200) throw new Error(`${url}${path} answered ${answer.statusCode}`);
-      times.push(performance.now() - startedAt);
+  const startedAt = performance.now();
+  const until = startedAt + seconds * 1000;
+  const client = async (connection: Connection) => {
+    for (let askedAt = performance.now(); askedAt < until;) {
+      const status = await connection.ask();
+      if (status !== 200) throw new Error(`the answer had status ${status}`);
+      const now = performance.now();
+      times.push(now - askedAt);
+      askedAt = now;
     }
   };
-  const run = (duration: number) => {
-    const until = performance.now() + duration * 1000;
-    return Promise.all(Array.from({ length: connections }, () => client(until)));
-  };
-  await run(1);
-  times.length = 0;
-  const startedAt = performance.now();
-  await run(seconds);
+  await Promise.all(connections.map(client));
   const took = (performance.now() - startedAt) / 1000;
-  await pool.close();
-  times.sort((a, b) => a - b);
+  ascending(times);
   return { rate: times.length / took, p50: quantile(times, 0.5), p99: quantile(times, 0.99) };
 }
 
@@ -52,52 +51,62 @@ export interface Overload {
   /** Answers with 200 a second. */
   readonly good: number;
   readonly goodP99: number;
-  /** Share that was refused with 429, and how fast half of these came. */
+  /** Share that was refused with 429, and in how many milliseconds. */
   readonly refused: number;
   readonly refusedP50: number;
+  readonly refusedP99: number;
   /** Neither answered nor refused in that way. */
   readonly failed: number;
 }
 
-const TICK_MILLISECONDS = 5;
+const TICK_MILLISECONDS = 2;
 
-/** Sends `rate` requests a second for `seconds`, without waiting for answers. */
-export async function openLoop(url: string, request: Request, rate: number, seconds: number): Promise<Overload> {
-  const { path, body, headers } = request;
-  const pool = new Pool(url, { connections: 1024 });
+/**
+ * Sends `rate` requests a second for `seconds`, without waiting for answers, on as many connections as it takes.
+ * Goodput is that of the seconds in which is sent.
+ */
+export async function openLoop(open: () => Connection, rate: number, seconds: number): Promise<Overload> {
+  const all: Connection[] = [];
+  const free: Connection[] = [];
   const good: number[] = [];
   const refused: number[] = [];
   let failed = 0;
+  let inTime = 0;
+  const startedAt = performance.now();
+  const until = startedAt + seconds * 1000;
   const ask = async () => {
-    const startedAt = performance.now();
+    let connection = free.pop();
+    if (connection === undefined) all.push((connection = open()));
+    const askedAt = performance.now();
     try {
-      const answer = await pool.request({ method: "POST", path, body, headers });
-      await answer.body.arrayBuffer();
-      const took = performance.now() - startedAt;
-      if (answer.statusCode === 200) good.push(took);
-      else if (answer.statusCode === 429) refused.push(took);
-      else failed++;
+      const status = await connection.ask();
+      const now = performance.now();
+      if (status === 200) {
+        good.push(now - askedAt);
+        if (now < until) inTime += 1;
+      } else if (status === 429) refused.push(now - askedAt);
+      else failed += 1;
     } catch {
-      failed++;
+      failed += 1;
     }
+    free.push(connection);
   };
   const asked: Promise<void>[] = [];
-  const startedAt = performance.now();
   for (let now = 0; now < seconds; now = (performance.now() - startedAt) / 1000) {
     while (asked.length < now * rate) asked.push(ask());
     await new Promise((resolve) => setTimeout(resolve, TICK_MILLISECONDS));
   }
   await Promise.all(asked);
-  const took = (performance.now() - startedAt) / 1000;
-  await pool.destroy();
-  good.sort((a, b) => a - b);
-  refused.sort((a, b) => a - b);
+  for (const connection of all) connection.close();
+  ascending(good);
+  ascending(refused);
   return {
     offered: asked.length / seconds,
-    good: good.length / took,
+    good: inTime / seconds,
     goodP99: quantile(good, 0.99),
     refused: refused.length / asked.length,
     refusedP50: quantile(refused, 0.5),
+    refusedP99: quantile(refused, 0.99),
     failed,
   };
 }

@@ -1,4 +1,4 @@
-"""Makes the models of the benchmark with Keras in FOLDER: an MLP and a small CNN, each as model.h5. `make_models.py FOLDER`"""
+"""Makes the models of the benchmark with Keras in FOLDER, each as NAME/model.keras: `make_models.py FOLDER NAME...`"""
 
 import os
 import pathlib
@@ -6,25 +6,33 @@ import sys
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "test/corpus"))
 
 import keras
 from keras import layers as L
 
-keras.utils.set_random_seed(1)
+import architectures
+
 MODELS = {
-    "mlp": [keras.Input((784,), name="x"), L.Dense(128, "relu"), L.Dense(64, "relu"), L.Dense(10, "softmax")],
-    "cnn": [
-        keras.Input((28, 28, 1), name="x"),
-        L.Conv2D(32, 3, activation="relu"),
-        L.Conv2D(64, 3, activation="relu"),
-        L.MaxPooling2D(),
-        L.Flatten(),
-        L.Dense(128, "relu"),
-        L.Dense(10, "softmax"),
-    ],
+    "mlp": lambda: keras.Sequential([keras.Input((784,), name="x"), L.Dense(128, "relu"), L.Dense(64, "relu"), L.Dense(10, "softmax")], name="mlp"),
+    "cnn": lambda: keras.Sequential(
+        [
+            keras.Input((28, 28, 1), name="x"),
+            L.Conv2D(32, 3, activation="relu"),
+            L.Conv2D(64, 3, activation="relu"),
+            L.MaxPooling2D(),
+            L.Flatten(),
+            L.Dense(128, "relu"),
+            L.Dense(10, "softmax"),
+        ],
+        name="cnn",
+    ),
+    "mobilenet": architectures.FULL["mobilenet-v2"],
+    "bert": architectures.FULL["bert-base"],
 }
-for name, layers in MODELS.items():
-    folder = pathlib.Path(sys.argv[1]) / name
-    folder.mkdir(parents=True, exist_ok=True)
-    model = keras.Sequential(layers, name=name)
-    model.save(folder / "model.h5", include_optimizer=False)
+folder, *names = sys.argv[1:]
+for name in names:
+    keras.utils.set_random_seed(1)
+    target = pathlib.Path(folder) / name
+    target.mkdir(parents=True, exist_ok=True)
+    MODELS[name]().save(target / "model.keras")

@@ -1,4 +1,4 @@
-"""An ONNX model behind MLServer, which has no runtime of TensorFlow's; `mlserver_peer.py MODEL.onnx PORT` writes its settings and starts it."""
+"""An ONNX model behind MLServer, which has no runtime of TensorFlow's; `mlserver_peer.py MODEL.onnx PORT GRPC_PORT` writes its settings and starts it."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import sys
 import tempfile
 
 import mlserver
-import numpy as np
+from mlserver.codecs import NumpyCodec
 import onnxruntime
 
 
@@ -16,23 +16,18 @@ class Model(mlserver.MLModel):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(os.environ["BENCH_MODEL"], options)
-        self.input = self.session.get_inputs()[0].name
         return True
 
     async def predict(self, payload):
-        tensor = payload.inputs[0]
-        rows = np.array(tensor.data.root, np.float32).reshape(tensor.shape)
-        output = self.session.run(None, {self.input: rows})[0]
-        return mlserver.types.InferenceResponse(
-            model_name=self.name,
-            outputs=[mlserver.types.ResponseOutput(name="y", shape=list(output.shape), datatype="FP32", data=output.ravel().tolist())],
-        )
+        rows = {tensor.name: NumpyCodec.decode_input(tensor) for tensor in payload.inputs}
+        output = self.session.run(None, rows)[0]
+        return mlserver.types.InferenceResponse(model_name=self.name, outputs=[NumpyCodec.encode_output("y", output)])
 
 
 if __name__ == "__main__":
-    model, port = sys.argv[1:]
+    model, port, grpc_port = sys.argv[1:]
     folder = pathlib.Path(tempfile.mkdtemp(prefix="bench-mlserver-"))
-    settings = {"http_port": int(port), "grpc_port": int(port) + 1, "metrics_port": int(port) + 2, "host": "127.0.0.1", "parallel_workers": 0, "debug": False}
+    settings = {"http_port": int(port), "grpc_port": int(grpc_port), "metrics_endpoint": None, "host": "127.0.0.1", "parallel_workers": 0, "debug": False}
     (folder / "settings.json").write_text(json.dumps(settings))
     (folder / "model-settings.json").write_text(json.dumps({"name": "m", "implementation": "mlserver_peer.Model"}))
     os.environ.update(BENCH_MODEL=os.path.abspath(model), PYTHONPATH=str(pathlib.Path(__file__).parent))

@@ -1,4 +1,4 @@
-"""How often ONNX Runtime itself computes MODEL.onnx on one row and on 64, a second, in Python: `raw_loop.py MODEL.onnx`"""
+"""How often ONNX Runtime itself computes MODEL.onnx on batches of so many rows, a second, in Python: `raw_loop.py MODEL.onnx SECONDS ROWS...`"""
 
 import json
 import sys
@@ -7,16 +7,25 @@ import time
 import numpy as np
 import onnxruntime
 
+model, seconds, *batches = sys.argv[1:]
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = 1
-session = onnxruntime.InferenceSession(sys.argv[1], options)
-(spec,) = session.get_inputs()
-rates = {}
-for rows in (1, 64):
-    x = {spec.name: np.random.default_rng(1).random((rows, *spec.shape[1:]), dtype="float32")}
-    calls, until = 0, time.perf_counter() + 2
-    while time.perf_counter() < until:
+session = onnxruntime.InferenceSession(model, options)
+random = np.random.default_rng(1)
+
+
+def values(spec, rows):
+    shape = (rows, *spec.shape[1:])
+    return random.integers(0, 128, shape, dtype="int32") if "int" in spec.type else random.random(shape, dtype="float32")
+
+
+calls_of = {}
+for rows in map(int, batches):
+    x = {spec.name: values(spec, rows) for spec in session.get_inputs()}
+    session.run(None, x)
+    calls, begun = 0, time.perf_counter()
+    while time.perf_counter() < begun + float(seconds):
         session.run(None, x)
         calls += 1
-    rates[rows] = calls * rows / 2
-print(json.dumps(rates))
+    calls_of[rows] = calls / (time.perf_counter() - begun)
+print(json.dumps(calls_of))
