@@ -6,14 +6,14 @@ import { type Condition, findCondition, isTrue, setCondition } from "../kernel/c
 import { present } from "../pods/pod-record.ts";
 import { QUEUE_REASONS } from "../kueue/admission.ts";
 import { queueNotes } from "../kueue/notes.ts";
-import { podProblem } from "../pods/problem.ts";
-import { bounded, type Failure, failureNote, type Note } from "../reasons.ts";
+import { type Failure, failureNote, type Note } from "../reasons.ts";
 import { round } from "../presentable.ts";
 import { knownConditions } from "../runs/status.ts";
 import { type Health, healthOf } from "./health.ts";
 import { GRPC_PORT } from "./objects.ts";
 import { digestOf, isGivenUp, type RevisionView } from "./observed.ts";
 import { revisionProblem } from "./problem.ts";
+import { queueCondition } from "./queue.ts";
 import { heard } from "./rollout/decide.ts";
 import { selectorText } from "./rollout.ts";
 import { reportsOf, type Situation } from "./situation.ts";
@@ -174,7 +174,7 @@ function stateOf(situation: Situation, view: RevisionView): RevisionState {
 
 function conditions({ observed }: Situation, before: ModelDeploymentStatus, health: Health): Condition[] {
   const { owner, now } = observed;
-  const inQueue = queued(observed, health);
+  const inQueue = queueCondition(observed, health.waiting);
   const observedGeneration = owner.metadata.generation;
   const { reason, message } = health;
   const change = (type: string, holds: boolean) =>
@@ -197,39 +197,12 @@ function conditions({ observed }: Situation, before: ModelDeploymentStatus, heal
       ...(health.reason === "ScaledToZero" ? {} : { reason: "NotScaledToZero", message: "" }),
     },
     ...(health.abnormal === undefined ? [] : [change(health.abnormal, true)]),
-    ...inQueue.map((told) => ({ ...told, type: "Queued", observedGeneration })),
+    ...(inQueue === undefined ? [] : [{ ...inQueue, type: "Queued", observedGeneration }]),
   ];
-  const passing = ["Reconciling", "Stalled", ...(inQueue.length === 0 ? ["Queued"] : [])];
+  const passing = ["Reconciling", "Stalled", ...(inQueue === undefined ? ["Queued"] : [])];
   const kept = knownConditions(before).filter(({ type }) => !passing.includes(type) || type === health.abnormal);
   return changes.reduce((all, next) => setCondition(all, next, now), kept);
 }
-
-/** What its pods wait for in a queue; the one that waits longest speaks for all. Empty where it names none. */
-function queued(
-  { owner, pods }: Situation["observed"],
-  { waiting }: Health,
-): Omit<Condition, "type" | "lastTransitionTime">[] {
-  if (owner.spec.queueName === undefined) return [];
-  if (waiting?.reason === "KueueNotInstalled") return [{ status: "True", ...waitOf(waiting) }];
-  const inLine = pods
-    .filter(({ queue }) => queue !== undefined)
-    .toSorted((a, b) => (a.createdAt < b.createdAt ? -1 : 1));
-  const evicted = inLine.find(
-    ({ admission, metadata }) =>
-      admission !== undefined &&
-      metadata.deletionTimestamp !== undefined &&
-      ["Preempted", "Evicted"].includes(admission.reason),
-  );
-  const gated = inLine.filter((pod) => pod.gated === true && pod.metadata.deletionTimestamp === undefined);
-  const problem = gated[0] && podProblem(gated[0])?.failure;
-  if (evicted?.admission !== undefined) return [{ status: "True", ...waitOf(evicted.admission) }];
-  if (problem === undefined)
-    return [{ status: "False", reason: inLine.length === 0 ? "NotQueued" : "Admitted", message: "" }];
-  const message = `${gated.length} of ${inLine.length} pods wait: ${problem.message}`;
-  return [{ status: "True", reason: problem.reason, message: bounded({ message }).message }];
-}
-
-const waitOf = ({ reason, message }: { reason: string; message: string }) => ({ reason, message });
 
 function lastFailure(
   situation: Situation,

@@ -16,6 +16,7 @@ import { NO_ACTIVATOR } from "../model-deployment/scaling/activator-slice.ts";
 import type { DeploymentOwner } from "../model-deployment/revision.ts";
 import { planRollout } from "../model-deployment/rollout.ts";
 import { deploymentStatus } from "../model-deployment/status.ts";
+import type { Admission } from "../kueue/admission.ts";
 import type { PodRecord } from "../pods/pod-record.ts";
 import type { Note } from "../reasons.ts";
 import { configMapRecord } from "../runs/job-record.ts";
@@ -44,6 +45,8 @@ export class ServingWorld {
   readonly traffic = new TrafficPlay();
   /** There is a GPU for so many pods of versions that need one. */
   gpus = Number.POSITIVE_INFINITY;
+  /** Kueue holds back what has no GPU, for this reason. */
+  held: Admission | undefined;
   readonly #objects = new Map<string, Kept>();
   #pods: PodRecord[] = [];
   #reports = new Map<string, ServingProgress>();
@@ -180,6 +183,8 @@ export class ServingWorld {
     const model = uri.slice(uri.lastIndexOf("/") + 1);
     const behaviour = this.#behaviour(revision);
     if (behaviour === "noGpu" && this.#pods.filter(({ ready }) => ready).length >= this.gpus) {
+      const queue = this.held && { gated: true, queue: "team-a", admission: this.held };
+      if (!one.ready && queue !== undefined) return { ...one, ...queue };
       return one.ready ? one : { ...one, unschedulable: "0/1 nodes are available: 1 Insufficient nvidia.com/gpu." };
     }
     if (behaviour === "slow") return { ...one, running: true };
@@ -201,6 +206,7 @@ export class ServingWorld {
     return {
       ...one,
       unschedulable: undefined,
+      gated: undefined,
       scheduledAt: one.scheduledAt ?? new Date(this.now).toISOString(),
       running: true,
       ready: true,

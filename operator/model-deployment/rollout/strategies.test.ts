@@ -351,8 +351,8 @@ describe("recreating", () => {
   });
 });
 
-function scarce(of: Rollout) {
-  const { world, first } = served(of, 1, { gpu: { count: 1 } });
+function scarce(of: Rollout, spec: Record<string, unknown> = {}) {
+  const { world, first } = served(of, 1, { gpu: { count: 1 }, ...spec });
   world.gpus = 1;
   world.behaviours.set("m3", "noGpu");
   world.model("m3");
@@ -399,6 +399,42 @@ describe("without a GPU to spare", () => {
     expect(world.selected).toBe(first);
     expect(world.ready(first)).toBe(1);
     expect(status(world).lastFailure?.reason).toBe("InputMissing");
+  });
+});
+
+describe("without quota in its queue", () => {
+  const held = { reason: "WaitingForQuota", message: "1 more needed for nvidia.com/gpu" } as const;
+  const queued = (of: Rollout) => {
+    const { world, first } = scarce(of, { queueName: "team-a" });
+    world.held = held;
+    return { world, first };
+  };
+
+  it("waits beyond every deadline while the old version serves, and goes on when it is admitted", () => {
+    const { world, first } = queued({});
+    pass(world, 3600);
+    expect(world.ready(first)).toBe(1);
+    expect(condition(world, "Ready")).toMatchObject({ status: "True", reason: "Updating" });
+    expect(condition(world, "Queued")).toMatchObject({ status: "True", reason: "WaitingForQuota" });
+    expect(condition(world, "Queued")?.message).toContain("pods wait: 1 more needed");
+    expect(reasons(world).filter((reason) => reason === "WaitingForQuota")).toHaveLength(1);
+    expect(status(world).lastFailure).toBeUndefined();
+    world.gpus = 2;
+    world.settle();
+    expect(world.selected).not.toBe(first);
+    expect(condition(world, "Queued")).toMatchObject({ status: "False", reason: "Admitted" });
+  });
+
+  it("does after gpuWaitTimeout what onNoSpareGpu says", () => {
+    const swap = queued({ onNoSpareGpu: "Swap", gpuWaitTimeout: "1m" });
+    pass(swap.world, 55);
+    expect(swap.world.ready(swap.first)).toBe(1);
+    swap.world.settle();
+    expect(swap.world.selected).not.toBe(swap.first);
+    const fail = queued({ onNoSpareGpu: "Fail", gpuWaitTimeout: "1m" });
+    pass(fail.world, 75);
+    expect(reasons(fail.world)).toContain("RolledBack");
+    expect(fail.world.ready(fail.first)).toBe(1);
   });
 });
 
