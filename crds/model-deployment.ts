@@ -15,6 +15,7 @@ import {
 } from "./common.ts";
 import type { Crd, Resource } from "./kind.ts";
 import { Rollout } from "./rollout.ts";
+import { Route } from "./route.ts";
 import { Scaling } from "./scaling.ts";
 import { withRule } from "./schema.ts";
 import { servingShape } from "./serving.ts";
@@ -29,6 +30,7 @@ const Fields = z
     ...servingShape,
     scaling: Scaling,
     rollout: Rollout,
+    route: Route.optional(),
     suspend: Suspend.meta({ description: "Stops all pods; false again starts them" }),
     queueName: QueueName.optional().meta({
       description: "Kueue's LocalQueue in this namespace, which says when each pod may start",
@@ -62,6 +64,11 @@ const Status = z
       .max(1024)
       .optional()
       .meta({ description: "Where it answers gRPC: a host and port, without TLS" }),
+    hostnames: z
+      .array(z.string().max(253))
+      .max(16)
+      .optional()
+      .meta({ description: "Host names under which gateways lead to it, by spec.route" }),
     replicas: z.int().min(0).optional(),
     readyReplicas: z.int().min(0).optional(),
     desiredReplicas: z

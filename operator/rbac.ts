@@ -39,6 +39,8 @@ export const rules: readonly Rule[] = [
   // Where Kueue is installed, for objects with spec.queueName: what it has decided, and places in the queue.
   { apiGroups: ["kueue.x-k8s.io"], resources: ["workloads"], verbs: WATCH },
   { apiGroups: ["visibility.kueue.x-k8s.io"], resources: ["localqueues/pendingworkloads"], verbs: ["get"] },
+  // Where a cluster has this kind, and a deployment asks for it: it is not watched.
+  { apiGroups: ["gateway.networking.k8s.io"], resources: ["httproutes"], verbs: ["get", "create", "patch", "delete"] },
 ];
 
 /** Of the activator, in the namespaces that it watches. */

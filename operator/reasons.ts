@@ -28,6 +28,8 @@ const OBSERVED_FAILURES = [
   "Evicted",
   "Inadmissible",
   "KueueNotInstalled",
+  "GatewayApiMissing",
+  "RouteRefused",
 ] as const;
 
 export const FAILURES = [...FAILURE_REASONS, ...OBSERVED_FAILURES] as const;
@@ -52,6 +54,8 @@ export const PHASES = [
   "UpToDate",
   "ScaledToZero",
   "NotScaledToZero",
+  "RoutePending",
+  "RouteAccepted",
 ] as const;
 
 export const EVENTS = [

@@ -1,11 +1,14 @@
 /** The local cluster with Modelwright, and models of the digits to serve. */
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { DIGITS, readDigits } from "../../examples/demo/digits.ts";
+import { until } from "../../test/cluster/wait.ts";
 import { up } from "../../test/cluster/cluster.ts";
 import type { Kubectl, Observed } from "../../test/cluster/kubectl.ts";
 import { deployment, digitsNamespace, smallTraining, startPlatform, succeeded } from "../../test/e2e/platform.ts";
 
-const NAMESPACE = "bench-operate";
+/** Of its own: that of the run before may still be on its way out. */
+const NAMESPACE = `bench-operate-${crypto.randomUUID().slice(0, 8)}`;
 /** Two good models that answer differently, and one that learned nothing. */
 const MODELS = {
   first: { seed: 1 },
@@ -67,6 +70,13 @@ export class OperateBed {
 
   async url(name: string): Promise<string> {
     return `http://${await this.kubectl.run(["get", "service", name, "-o", "jsonpath={.spec.clusterIP}"])}`;
+  }
+
+  /** No pod of it is left, and the node's proxy has had time to learn it. */
+  async gone(name: string): Promise<void> {
+    const pods = ["get", "pods", "-l", `modelwright.dev/model-deployment=${name}`, "-o", "name"];
+    await until("its pods are gone", async () => (await this.kubectl.run(pods)) === "", { within: 90_000 });
+    await pause(1000);
   }
 
   async delete(name: string): Promise<void> {

@@ -82,6 +82,8 @@ export const zero: Scenario = async (bed, rounds) => {
   const cold: number[] = [];
   for (let round = 0; round < rounds; round++) {
     await bed.until("idle", ({ replicas }) => replicas === 0);
+    // A pod on its way out may still answer, and then nothing is held.
+    await bed.gone("idle");
     held.push(await timed(() => predictions(url, "idle", [bed.digit])));
     const { status } = await bed.until("idle", ({ readyReplicas }) => readyReplicas === 1);
     cold.push(1000 * (status?.performance?.coldStartSeconds ?? Number.NaN));

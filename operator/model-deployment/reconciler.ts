@@ -36,6 +36,7 @@ import { type AutoscalerRecord, planClusterAutoscaler } from "./scaling/cluster-
 import type { Ports } from "./scaling/ports.ts";
 import { scalingTarget } from "./scaling/target.ts";
 import { ANALYSIS_SECONDS } from "./rollout/decide.ts";
+import { Routes } from "./route/routes.ts";
 import { type Situation, situation } from "./situation.ts";
 import { deploymentStatus } from "./status.ts";
 
@@ -85,9 +86,11 @@ const MOST_PROBES = 32;
 
 export class DeploymentReconciler {
   readonly #options: DeploymentReconcilerOptions;
+  readonly #routes: Routes;
 
   constructor(options: DeploymentReconcilerOptions) {
     this.#options = options;
+    this.#routes = new Routes(options.client, options.children);
   }
 
   async reconcile(key: string, context: ReconcileContext): Promise<ReconcileResult | void> {
@@ -117,10 +120,12 @@ export class DeploymentReconciler {
       this.#tell(owner, written.notes, context);
       return { requeueAfterSeconds: FIRST_STATUS_SECONDS };
     }
-    const { status, notes } = deploymentStatus(seen, written.refusal);
+    const route = await this.#routes.keep(owner, signal);
+    const { status, notes } = deploymentStatus(seen, written.refusal, route?.state);
     await this.#report(key, owner, status, [...written.notes, ...notes], context);
     if (written.stale) return { requeueAfterSeconds: STALE_SECONDS };
     const delays = [...delaysOf(seen), ...(unsettled ? [PROBE_SECONDS] : [])];
+    if (route !== undefined) delays.push(route.requeueAfterSeconds);
     if (written.refusal?.mayPass === true) delays.push(REFUSED_SECONDS);
     return delays.length === 0 ? undefined : { requeueAfterSeconds: Math.min(...delays) };
   }

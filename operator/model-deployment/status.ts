@@ -15,6 +15,8 @@ import { digestOf, isGivenUp, type RevisionView } from "./observed.ts";
 import { revisionProblem } from "./problem.ts";
 import { queueCondition } from "./queue.ts";
 import { heard } from "./rollout/decide.ts";
+import type { RouteState } from "./route/http-route.ts";
+import { ROUTE_CONDITION } from "./route/routes.ts";
 import { selectorText } from "./rollout.ts";
 import { reportsOf, type Situation } from "./situation.ts";
 
@@ -23,7 +25,11 @@ export interface DeploymentOutcome {
   readonly notes: readonly Note[];
 }
 
-export function deploymentStatus(situation: Situation, refusal: Refusal | undefined): DeploymentOutcome {
+export function deploymentStatus(
+  situation: Situation,
+  refusal: Refusal | undefined,
+  route?: RouteState,
+): DeploymentOutcome {
   const { observed, views, stable, update } = situation;
   const { owner } = observed;
   const before = owner.status ?? {};
@@ -31,9 +37,10 @@ export function deploymentStatus(situation: Situation, refusal: Refusal | undefi
   const health = healthOf(situation, refusal);
   const status = present({
     observedGeneration: owner.metadata.generation,
-    conditions: conditions(situation, before, health),
+    conditions: conditions(situation, before, health, route),
     url: `http://${owner.metadata.name}.${owner.metadata.namespace}.svc`,
     grpcUrl: `${owner.metadata.name}.${owner.metadata.namespace}.svc:${GRPC_PORT.port}`,
+    hostnames: route?.ready === true ? owner.spec.route?.hostnames : undefined,
     replicas: view?.deployment?.replicas ?? 0,
     readyReplicas: view?.deployment?.ready ?? 0,
     desiredReplicas: situation.replicas,
@@ -47,7 +54,7 @@ export function deploymentStatus(situation: Situation, refusal: Refusal | undefi
     revisions: revisions(situation, before),
     lastFailure: lastFailure(situation, before, health, refusal),
   });
-  return { status, notes: notes(situation, before, status, health, refusal) };
+  return { status, notes: [...notes(situation, before, status, health, refusal), ...routeNotes(before, route)] };
 }
 
 function modelOf(
@@ -172,7 +179,12 @@ function stateOf(situation: Situation, view: RevisionView): RevisionState {
   return pods.some((pod) => pod.running) ? "Loading" : "Pending";
 }
 
-function conditions({ observed }: Situation, before: ModelDeploymentStatus, health: Health): Condition[] {
+function conditions(
+  { observed }: Situation,
+  before: ModelDeploymentStatus,
+  health: Health,
+  route: RouteState | undefined,
+): Condition[] {
   const { owner, now } = observed;
   const inQueue = queueCondition(observed, health.waiting);
   const observedGeneration = owner.metadata.generation;
@@ -196,10 +208,18 @@ function conditions({ observed }: Situation, before: ModelDeploymentStatus, heal
       ...change("ScaledToZero", health.reason === "ScaledToZero"),
       ...(health.reason === "ScaledToZero" ? {} : { reason: "NotScaledToZero", message: "" }),
     },
+    ...(route === undefined
+      ? []
+      : [{ ...change(ROUTE_CONDITION, route.ready), reason: route.reason, message: route.message }]),
     ...(health.abnormal === undefined ? [] : [change(health.abnormal, true)]),
     ...(inQueue === undefined ? [] : [{ ...inQueue, type: "Queued", observedGeneration }]),
   ];
-  const passing = ["Reconciling", "Stalled", ...(inQueue === undefined ? ["Queued"] : [])];
+  const passing = [
+    "Reconciling",
+    "Stalled",
+    ...(inQueue === undefined ? ["Queued"] : []),
+    ...(route === undefined ? [ROUTE_CONDITION] : []),
+  ];
   const kept = knownConditions(before).filter(({ type }) => !passing.includes(type) || type === health.abnormal);
   return changes.reduce((all, next) => setCondition(all, next, now), kept);
 }
@@ -252,6 +272,13 @@ function currentFailure(
     if (failure !== undefined && !WAITS.includes(failure.reason)) return { failure, revision };
   }
   return undefined;
+}
+
+/** Once for each thing that is wrong with the route. */
+function routeNotes(before: ModelDeploymentStatus, route: RouteState | undefined): Note[] {
+  const old = findCondition(knownConditions(before), ROUTE_CONDITION);
+  if (route?.wrong !== true || (old?.reason === route.reason && old.message === route.message)) return [];
+  return [{ type: "Warning", reason: "Failed", message: `${route.reason}: ${route.message}` }];
 }
 
 /** It started without trouble: its conditions tell that, and when, without an event for each new object. */

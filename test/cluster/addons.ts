@@ -97,16 +97,27 @@ export async function installAddon(cluster: Cluster, name: string, log: (line: s
   if (addon === undefined) {
     throw new TypeError(`unknown add-on ${name}; there are ${addons.map((one) => one.name).join(", ")}`);
   }
-  const module = join(MODULES, addon.name);
-  await ensureGo(module, log);
-  const { Dir: folder, Version: version } = await download(addon, module);
+  const { Dir: folder, Version: version } = await downloaded(addon, log);
   const env = { ...process.env, KUBECONFIG: cluster.kubeconfig };
-  if (addon.kinds !== undefined) {
-    const args = ["apply", "--server-side", "--force-conflicts", "-k", join(folder, addon.kinds)];
-    await command(join(cluster.bin, "kubectl"), args, { env });
-  }
+  if (addon.kinds !== undefined) await applyKinds(cluster, join(folder, addon.kinds));
   if (addon.server !== undefined) await installServer(cluster, addon.name, addon.server, { folder, version, log, env });
   log(`${addon.name} ${version} is installed`);
+}
+
+/** The kinds of the Gateway API, into any API server. */
+export async function installGatewayKinds(
+  target: Pick<Cluster, "kubeconfig" | "bin">,
+  log: (line: string) => void,
+): Promise<void> {
+  const addon = addons.find(({ name }) => name === "gateway-api");
+  if (addon?.kinds === undefined) throw new TypeError("gateway-api has no kinds");
+  const { Dir: folder } = await downloaded(addon, log);
+  await applyKinds(target, join(folder, addon.kinds));
+}
+
+async function applyKinds({ kubeconfig, bin }: Pick<Cluster, "kubeconfig" | "bin">, folder: string): Promise<void> {
+  const env = { ...process.env, KUBECONFIG: kubeconfig };
+  await command(join(bin, "kubectl"), ["apply", "--server-side", "--force-conflicts", "-k", folder], { env });
 }
 
 interface Downloaded {
@@ -115,7 +126,9 @@ interface Downloaded {
 }
 
 /** The version that go.mod requires; its checksum is the one of go.sum. */
-async function download(addon: Addon, module: string): Promise<Downloaded> {
+async function downloaded(addon: Addon, log: (line: string) => void): Promise<Downloaded> {
+  const module = join(MODULES, addon.name);
+  await ensureGo(module, log);
   const text = await command("go", ["mod", "download", "-json", addon.module], { cwd: module });
   return JSON.parse(text) as Downloaded;
 }

@@ -45,6 +45,37 @@ export function keepAsking(url: string, model: string, instances: Instances) {
   };
 }
 
+/** As keepAsking, by gRPC: two clients on connections of their own; `address` with port. */
+export function keepCalling(address: string, model: string, input: string, row: readonly number[]) {
+  const counts = { sent: 0, failed: 0, errors: new Set<string>() };
+  const stop = new AbortController();
+  const worker = async (number: number) => {
+    const caller = new GrpcCaller(address, number);
+    try {
+      while (!stop.signal.aborted) {
+        counts.sent += 1;
+        try {
+          if ((await caller.infer(model, input, row)).length === 0) throw new Error("an answer is empty");
+        } catch (error) {
+          counts.failed += 1;
+          counts.errors.add(String(error instanceof Error ? error.message : error));
+        }
+        await pause(5);
+      }
+    } finally {
+      caller.close();
+    }
+  };
+  const workers = [worker(0), worker(1)];
+  return {
+    stop: async () => {
+      stop.abort();
+      await Promise.all(workers);
+      return counts;
+    },
+  };
+}
+
 type Unary = (message: object, options: object, callback: (error: unknown, value: InferAnswer) => void) => void;
 interface InferAnswer {
   readonly outputs: readonly { readonly contents: { readonly fp32_contents: number[] } }[];

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { DIGITS, readDigits } from "../../examples/demo/digits.ts";
 import type { Kubectl, Observed } from "../cluster/kubectl.ts";
 import { until } from "../cluster/wait.ts";
-import { GrpcCaller, keepAsking, predictions } from "./clients.ts";
+import { GrpcCaller, keepAsking, keepCalling, predictions } from "./clients.ts";
 import {
   condition,
   deployment,
@@ -94,11 +94,17 @@ async function byHttp(): Promise<number[]> {
   return answer;
 }
 
+const grpcAddress = () => `${url.slice("http://".length)}:9000`;
+
+async function inputName(): Promise<string> {
+  const metadata = (await (await fetch(`${url}/v2/models/digits`)).json()) as { inputs: { name: string }[] };
+  return metadata.inputs[0]?.name ?? "";
+}
+
 /** Over eight connections. */
 async function answeredLikeByGrpc(answer: number[], requests: number): Promise<number> {
-  const metadata = (await (await fetch(`${url}/v2/models/digits`)).json()) as { inputs: { name: string }[] };
-  const input = metadata.inputs[0]?.name ?? "";
-  const callers = Array.from({ length: 8 }, (_, id) => new GrpcCaller(`${url.slice("http://".length)}:9000`, id));
+  const input = await inputName();
+  const callers = Array.from({ length: 8 }, (_, id) => new GrpcCaller(grpcAddress(), id));
   let next = 0;
   try {
     return await answeredLike(answer, requests, async () => {
@@ -140,8 +146,9 @@ describe("A rollout with real pods", () => {
     expect({ failed, errors: [...errors] }).toEqual({ failed: 0, errors: [] });
   });
 
-  it("loses no request through five rollouts, whatever the strategy, and a scaling", async () => {
+  it("loses no request through five rollouts, whatever the strategy, and scalings, by HTTP or by gRPC", async () => {
     const clients = keepAsking(url, "digits", [digit]);
+    const callers = keepCalling(grpcAddress(), "digits", await inputName(), digit);
     const none = { steps: null, shadow: null, analysis: null, keepPrevious: null, action: null };
     const rollouts = [
       ["first", { ...none, strategy: "BlueGreen", keepPrevious: "2s" }],
@@ -162,6 +169,9 @@ describe("A rollout with real pods", () => {
     const { sent, failed, errors } = await clients.stop();
     expect({ failed, errors: [...errors] }).toEqual({ failed: 0, errors: [] });
     expect(sent).toBeGreaterThan(500);
+    const calls = await callers.stop();
+    expect({ failed: calls.failed, errors: [...calls.errors] }).toEqual({ failed: 0, errors: [] });
+    expect(calls.sent).toBeGreaterThan(250);
   });
 });
 

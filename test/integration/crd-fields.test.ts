@@ -7,6 +7,8 @@ import { CHANGES, SPECS } from "./operator/specs.ts";
 
 const SCALING = "../../operator/model-deployment/scaling";
 
+const ROUTE = "operator-route.test.ts: follows what spec.route says, and never a revision";
+
 function rollout(fields: Record<string, string>): Record<string, string> {
   const file = "../../operator/model-deployment/rollout/strategies.test.ts";
   return Object.fromEntries(Object.entries(fields).map(([name, title]) => [`rollout.${name}`, `${file}: ${title}`]));
@@ -39,6 +41,10 @@ const LATER: Record<string, string> = {
     onNoSpareGpu: "swaps after its timeout: the old version makes room",
     gpuWaitTimeout: "fails after its timeout where it is told so",
   }),
+  "route.parentRefs[].name": ROUTE,
+  "route.parentRefs[].sectionName": ROUTE,
+  "route.parentRefs[].port": ROUTE,
+  "route.hostnames[]": ROUTE,
   "rollout.progressDeadline": "operator-model-deployment.test.ts: gives up a version that is not ready in time",
 };
 

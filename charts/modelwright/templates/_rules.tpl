@@ -45,6 +45,9 @@
 - apiGroups: [visibility.kueue.x-k8s.io]
   resources: [localqueues/pendingworkloads]
   verbs: [get]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [get, create, patch, delete]
 {{- end }}
 {{- define "modelwright.leaseRules" -}}
 - apiGroups: [discovery.k8s.io]
