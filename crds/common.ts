@@ -241,6 +241,11 @@ export const ArtefactStatus = z
   })
   .meta({ description: "The finished, immutable artefact" });
 
+/** With the way to it, which the spec says; what a pod reports has no such fields. */
+export const ReachableArtefact = ArtefactStatus.extend(accessShape).meta({
+  description: "The finished, immutable artefact",
+});
+
 export type ModelReference = z.output<typeof ModelReference>;
 export type Runtime = z.output<typeof Runtime>;
 export type EngineChoice = Runtime["engine"];
@@ -251,3 +256,4 @@ export type PodOverrides = z.output<typeof PodOverrides>;
 export type Condition = z.output<typeof Condition>;
 export type LastFailure = z.output<typeof LastFailure>;
 export type ArtefactStatus = z.output<typeof ArtefactStatus>;
+export type ReachableArtefact = z.output<typeof ReachableArtefact>;

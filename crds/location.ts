@@ -25,8 +25,8 @@ export const Uri = uri(
 );
 
 export const OutputUri = uri(
-  [PVC],
-  "Where it goes: pvc://CLAIM/PATH, a path in a PersistentVolumeClaim of this namespace",
+  [PVC, BUCKET],
+  "Where it goes: pvc://CLAIM/PATH, a path in a PersistentVolumeClaim of this namespace, s3://BUCKET/KEY or gs://BUCKET/KEY",
 );
 
 /** How to get at a URI that is not in a volume. */

@@ -2,7 +2,6 @@
 import { z } from "zod";
 import { Energy, Privacy } from "./accounts.ts";
 import {
-  ArtefactStatus,
   Conditions,
   Digest,
   Gpu,
@@ -14,6 +13,7 @@ import {
   Runtime,
   Suspend,
   Time,
+  ReachableArtefact,
 } from "./common.ts";
 import { DataSource, Validation } from "./dataset.ts";
 import { type Crd, type Resource } from "./kind.ts";
@@ -163,17 +163,21 @@ export const trainingShape = {
 };
 
 /** Where a job's artefact goes. */
-export const Output = z
-  .strictObject({
-    uri: OutputUri,
-    licence: z
-      .string()
-      .min(1)
-      .max(128)
-      .optional()
-      .meta({ description: "Licence of the model, as an SPDX expression; written into the artefact" }),
-  })
-  .meta({ description: "Where the artefact goes: a folder for each run is made below it" });
+export const Output = withRules(
+  z
+    .strictObject({
+      uri: OutputUri,
+      ...accessShape,
+      licence: z
+        .string()
+        .min(1)
+        .max(128)
+        .optional()
+        .meta({ description: "Licence of the model, as an SPDX expression; written into the artefact" }),
+    })
+    .meta({ description: "Where the artefact goes: a folder for each run is made below it" }),
+  accessRules(["uri"]),
+);
 
 /** When a training's state is saved; no part of the result. */
 export const Checkpoint = withRule(
@@ -291,7 +295,7 @@ export const jobStatusShape = {
   startTime: Time.optional(),
   completionTime: Time.optional(),
   restarts: z.int().min(0).optional(),
-  artefact: ArtefactStatus.optional(),
+  artefact: ReachableArtefact.optional(),
   queue: z
     .strictObject({
       position: z.int().min(1).optional().meta({

@@ -1,12 +1,14 @@
 /** Which model a reference means right now. */
-import type { ArtefactStatus, ModelReference } from "../crds/common.ts";
+import type { ModelReference, ReachableArtefact } from "../crds/common.ts";
 import type { ResolvedModel } from "../crds/contract/run.ts";
 import { accessOf } from "../crds/location.ts";
 import type { Failure } from "./reasons.ts";
 
 /** A job as far as a reference to it needs it. */
 export interface SourceJob {
-  readonly status?: { readonly artefact?: ArtefactStatus | undefined; readonly state?: string | undefined } | undefined;
+  readonly status?:
+    | { readonly artefact?: ReachableArtefact | undefined; readonly state?: string | undefined }
+    | undefined;
 }
 
 export type JobLookup = (kind: "TrainingJob" | "OptimizationJob", name: string) => SourceJob | undefined;
@@ -50,7 +52,7 @@ export function resolveModel(
     const text = `the artefact of ${source} has digest ${artefact.digest}, not ${field}.digest; correct or remove ${field}.digest`;
     return wrong("DigestMismatch", text);
   }
-  return { state: "Known", model: { uri: artefact.uri, digest: artefact.digest } };
+  return { state: "Known", model: { uri: artefact.uri, digest: artefact.digest, ...accessOf(artefact) } };
 }
 
 function wrong(reason: Failure["reason"], message: string): Resolution {

@@ -1,7 +1,7 @@
 /** job.json: what a pod is told to do. Made from a manifest by pure functions, checked again by the runtime. */
 import { z } from "zod";
 import { type Gpu, Runtime, ServingRuntime } from "../common.ts";
-import { accessShape, OutputUri, Uri } from "../location.ts";
+import { accessOf, accessShape, OutputUri, Uri } from "../location.ts";
 import type { ModelDeployment } from "../model-deployment.ts";
 import { type OptimizationJob, optimizationShape } from "../optimization-job.ts";
 import { ServingSettings, servingShape } from "../serving.ts";
@@ -32,6 +32,7 @@ const ServingCompute = Compute.extend({
 const RunOutput = z.strictObject({
   /** Folder of this run: `<output.uri>/<run>`. */
   uri: OutputUri,
+  ...accessShape,
   licence: z.string().optional(),
 });
 
@@ -74,6 +75,7 @@ export type TrainingRun = z.output<typeof TrainingRun>;
 export type OptimizationRun = z.output<typeof OptimizationRun>;
 export type ServingRun = z.output<typeof ServingRun>;
 export type Run = z.output<typeof Run>;
+export type RunOutput = z.output<typeof RunOutput>;
 export type Compute = z.output<typeof Compute>;
 export type ResolvedModel = z.output<typeof ResolvedModel>;
 
@@ -86,9 +88,9 @@ function identity(object: TrainingJob | OptimizationJob, specHash: string) {
   return { kind: object.kind, namespace, name, uid, run: `${name}-${specHash}`, specHash };
 }
 
-function runOutput(output: { uri: string; licence?: string | undefined }, run: string) {
+function runOutput(output: TrainingJob["spec"]["output"], run: string): RunOutput {
   const { uri, licence } = output;
-  return { uri: `${uri}/${run}`, ...(licence === undefined ? {} : { licence }) };
+  return { uri: `${uri}/${run}`, ...accessOf(output), ...(licence === undefined ? {} : { licence }) };
 }
 
 /** The part of a spec that the result depends on. */

@@ -32,9 +32,9 @@ export function inputUris(run: Run): string[] {
   return inputs(run).flatMap(urisOf);
 }
 
-/** Names of the Secrets and ConfigMaps that a run gets at its inputs with, each once, sorted. */
+/** Names of the Secrets and ConfigMaps that a run gets at its inputs and its output with, each once, sorted. */
 export function accessNames(run: Run): { secrets: string[]; caBundles: string[] } {
-  const all: Access[] = inputs(run);
+  const all: Access[] = run.kind === "ServingRun" ? inputs(run) : [...inputs(run), run.output];
   const names = (of: (access: Access) => string | undefined) =>
     [...new Set(all.map(of).filter((name) => name !== undefined))].toSorted();
   return {

@@ -7,7 +7,7 @@ import type { Admission } from "../kueue/admission.ts";
 import { type Failure, failureNote, type Note, type ObservedFailure, type Reason } from "../reasons.ts";
 import { present } from "../pods/pod-record.ts";
 import { currentJob, type JobReport, type ObservedRun, recorded, type RunStatus } from "./observed.ts";
-import { unrecorded } from "./results.ts";
+import { reachable, unrecorded } from "./results.ts";
 import { queueNotes } from "../kueue/notes.ts";
 import { workersStatus } from "./workers.ts";
 import { type Verdict, verdict } from "./verdict.ts";
@@ -66,7 +66,9 @@ export function runStatus(observed: ObservedRun, refusal: Refusal | undefined): 
     queue: queueStatus(observed, found),
     // The newest finished artefact stays until there is a newer one.
     artefact:
-      found.phase === "Succeeded" ? found.report?.artefact : (unrecorded(observed)?.artefact ?? before.artefact),
+      found.phase === "Succeeded"
+        ? reachable(found.report, run.output)
+        : (unrecorded(observed)?.artefact ?? before.artefact),
     lastFailure: lastFailure(observed, before, fresh, found),
   });
   const workers = workersStatus(observed);

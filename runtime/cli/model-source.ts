@@ -3,13 +3,18 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { ArtefactManifest } from "../../crds/contract/artefact.ts";
 import { artefactDigest } from "../../crds/contract/artefact.ts";
+import { MANIFEST_FILE } from "../../crds/contract/names.ts";
 import type { ResolvedModel } from "../../crds/contract/run.ts";
 import type { ModelReference } from "../../crds/common.ts";
-import { accessOf } from "../../crds/location.ts";
+import { type Access, accessOf } from "../../crds/location.ts";
 import { Failure } from "../failure.ts";
-import { readManifest } from "../store/artefact.ts";
-import { resolveUri } from "../store/uri.ts";
+import { parseManifest, readManifest } from "../store/artefact.ts";
+import { isClaim } from "../store/claim.ts";
+import { locationOf, ObjectStore } from "../store/remote/s3.ts";
+import { isRemote, resolveUri } from "../store/uri.ts";
 import type { Manifest } from "./manifests.ts";
+
+type JobOutput = Access & { uri: string };
 
 interface Found {
   uri: string;
@@ -17,7 +22,29 @@ interface Found {
 }
 
 /** All complete artefacts of the job below its output. */
-async function artefactsOf(outputUri: string, volumes: string): Promise<Found[]> {
+function artefactsOf(output: JobOutput, volumes: string): Promise<Found[]> {
+  return isRemote(output.uri) ? inBucket(output) : inVolume(output.uri, volumes);
+}
+
+async function inBucket(output: JobOutput): Promise<Found[]> {
+  const { uri } = output;
+  const { key } = locationOf(uri);
+  const store = await ObjectStore.open(uri, output);
+  try {
+    const names = (await store.list(`${key}/`)).map(({ name }) => name.split("/"));
+    const found: Found[] = [];
+    for (const [run = "", file, ...rest] of names) {
+      if (file !== MANIFEST_FILE || rest.length > 0 || run.startsWith(".")) continue;
+      const text = (await store.read(`${key}/${run}/${file}`))?.text ?? "";
+      if (text !== "" && !isClaim(text)) found.push({ uri: `${uri}/${run}`, manifest: parseManifest(text, `${uri}/${run}`) });
+    }
+    return found;
+  } finally {
+    store.close();
+  }
+}
+
+async function inVolume(outputUri: string, volumes: string): Promise<Found[]> {
   const folder = await resolveUri(outputUri, volumes);
   const names = (await readdir(folder).catch(() => [])).filter((name) => !name.startsWith("."));
   const found = await Promise.all(
@@ -48,7 +75,7 @@ export async function modelOf(
       `${field}.from: ${from?.kind ?? ""} ${from?.name ?? ""} is not given; add -f with its manifest`,
     );
   }
-  const artefacts = (await artefactsOf(referred.spec.output.uri, volumes))
+  const artefacts = (await artefactsOf(referred.spec.output, volumes))
     .filter(
       ({ manifest }) =>
         manifest.lineage.job.kind === referred.kind && manifest.lineage.job.name === referred.metadata.name,
@@ -68,5 +95,5 @@ export async function modelOf(
       `${field}.digest: the newest artefact, ${newest.uri}, has digest ${found}; correct it`,
     );
   }
-  return { uri: newest.uri, digest: found };
+  return { uri: newest.uri, digest: found, ...accessOf(referred.spec.output) };
 }

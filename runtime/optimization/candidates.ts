@@ -7,7 +7,7 @@ import type { Backend } from "../engine/backend.ts";
 import { Failure } from "../failure.ts";
 import { buildLayersModel } from "../formats/tfjs-layers.ts";
 import { CheckpointStore } from "../store/checkpoint-store.ts";
-import type { Fence } from "../store/fence.ts";
+import type { Hold } from "../store/mirror.ts";
 import { Checkpoints } from "../training/checkpoint.ts";
 import type { Position } from "../training/position.ts";
 import { softwareOf } from "../work.ts";
@@ -33,7 +33,7 @@ export interface Making {
   source: Source;
   inputs: Inputs;
   workplace: Workplace;
-  fence: Fence;
+  fence: Hold;
   signal: AbortSignal;
   /** `share`: how much of all is done, from 0 to 1. */
   onStep: (step: string, share: number) => void;

@@ -9,9 +9,9 @@ import { Failure, systemCode } from "../failure.ts";
 import type { Interruption } from "../interruption.ts";
 import { type Reporter, reporter } from "../reporter.ts";
 import type { Artefact } from "../store/artefact.ts";
-import { type ArtefactDescription, findFinished, writeArtefact } from "../store/artefact-writer.ts";
-import { Fence } from "../store/fence.ts";
-import { resolveUri } from "../store/uri.ts";
+import { type ArtefactDescription, writeArtefact } from "../store/artefact-writer.ts";
+import type { Hold } from "../store/mirror.ts";
+import { type Output, withOutput } from "../store/output.ts";
 import { type Surroundings, artefactStatus, openEngine, softwareOf } from "../work.ts";
 import { type Making, makeCandidates } from "./candidates.ts";
 import { choose } from "./choice.ts";
@@ -115,7 +115,7 @@ async function optimizeAndWrite(
   run: OptimizationRun,
   folder: string,
   surroundings: Surroundings,
-  { report, fence, interruption }: { report: Report; fence: Fence; interruption: Interruption },
+  { report, fence, interruption }: { report: Report; fence: Hold; interruption: Interruption },
 ): Promise<Artefact> {
   const { volumes, threads } = surroundings;
   const { uri } = run.output;
@@ -180,9 +180,9 @@ function judge(run: OptimizationRun, artefact: Artefact, report: Report): Optimi
 }
 
 /** The artefact stands without them; what cannot be removed does no harm. */
-async function forgetCandidates(folder: string): Promise<void> {
-  await removeCandidates(folder).catch((error: unknown) => {
-    console.warn(`Candidates beside ${folder} could not be removed (${systemCode(error) ?? String(error)})`);
+async function forgetCandidates({ folder, uri, mirror }: Output): Promise<void> {
+  await removeCandidates(folder, mirror).catch((error: unknown) => {
+    console.warn(`Candidates beside ${uri} could not be removed (${systemCode(error) ?? String(error)})`);
   });
 }
 
@@ -203,20 +203,20 @@ export async function optimize(
     progressPercent: 0,
   };
   const report = reporter(initial, onProgress, () => performance.now());
-  const { uri } = run.output;
-  const folder = await resolveUri(uri, surroundings.volumes);
-  const former = await findFinished(folder, run.job.specHash, uri);
-  if (former !== undefined) {
-    report.update({ adopted: true }, false);
-    await forgetCandidates(folder);
-    return judge(run, former, report);
-  }
-  const fence = await Fence.take(folder, uri);
-  try {
-    const artefact = await optimizeAndWrite(run, folder, surroundings, { report, fence, interruption });
-    await forgetCandidates(folder);
-    return judge(run, artefact, report);
-  } finally {
-    await fence.release();
-  }
+  return withOutput(run.output, surroundings.volumes, async (output) => {
+    const former = await output.finished(run.job.specHash);
+    if (former !== undefined) {
+      report.update({ adopted: true }, false);
+      await forgetCandidates(output);
+      return judge(run, former, report);
+    }
+    const fence = await output.take();
+    try {
+      const artefact = await optimizeAndWrite(run, output.folder, surroundings, { report, fence, interruption });
+      await forgetCandidates(output);
+      return judge(run, artefact, report);
+    } finally {
+      await fence.release();
+    }
+  });
 }

@@ -8,8 +8,8 @@ import { basename, dirname, join } from "node:path";
 import { z } from "zod";
 import { Measurement } from "../../crds/optimization-job.ts";
 import { Failure, systemCode } from "../failure.ts";
-import type { Fence } from "../store/fence.ts";
 import { fileRecords, filesDigest, sync } from "../store/files.ts";
+import type { Hold, Mirror } from "../store/mirror.ts";
 
 const Finished = z.strictObject({
   /** What was measured, side by side; absent for one that could not be made, where `failure` says why. */
@@ -31,20 +31,21 @@ const PARTIAL = ".partial";
 
 export class Workplace {
   readonly #folder: string;
-  readonly #fence: Fence;
+  readonly #fence: Hold;
   readonly #finished: Map<string, Finished>;
 
-  private constructor(folder: string, fence: Fence, finished: Map<string, Finished>) {
+  private constructor(folder: string, fence: Hold, finished: Map<string, Finished>) {
     this.#folder = folder;
     this.#fence = fence;
     this.#finished = finished;
   }
 
   /** Opens what former processes of the run, whose artefact goes to `dir`, have finished. Throws Failure OutputNotWritable. */
-  static async open(dir: string, shownAs: string, fence: Fence): Promise<Workplace> {
+  static async open(dir: string, shownAs: string, fence: Hold): Promise<Workplace> {
     const folder = folderOf(dir);
     try {
       await mkdir(folder, { recursive: true });
+      await fence.mirror?.bring(folder);
       const names = await readdir(folder);
       const partial = names.filter((name) => name.endsWith(PARTIAL));
       await Promise.all(partial.map((name) => rm(join(folder, name), { recursive: true, force: true })));
@@ -56,6 +57,7 @@ export class Workplace {
       const finished = new Map(found.flatMap(([name, result]) => (result === undefined ? [] : [[name, result]])));
       return new Workplace(folder, fence, finished);
     } catch (cause) {
+      if (cause instanceof Failure) throw cause;
       throw new Failure(
         "OutputNotWritable",
         `Cannot keep candidates beside ${shownAs} (${systemCode(cause) ?? "unknown"}); check the volume's space and permissions`,
@@ -107,6 +109,7 @@ export class Workplace {
       await rm(place, { recursive: true, force: true });
       await rename(partial, place);
       await sync(this.#folder);
+      await this.#fence.mirror?.keep(place);
       this.#finished.set(name, finished);
       return finished;
     } finally {
@@ -135,6 +138,7 @@ async function readResult(folder: string): Promise<Finished | undefined> {
 }
 
 /** Removes all candidates of the run whose artefact is in `dir`. */
-export async function removeCandidates(dir: string): Promise<void> {
+export async function removeCandidates(dir: string, mirror?: Mirror): Promise<void> {
+  await mirror?.drop(folderOf(dir));
   await rm(folderOf(dir), { recursive: true, force: true });
 }

@@ -9,6 +9,7 @@ import { Failure, systemCode } from "../failure.ts";
 import { type Artefact, openArtefact, readManifest } from "./artefact.ts";
 import { Fence } from "./fence.ts";
 import { type FileRecord, fileRecord, fileRecords, sync } from "./files.ts";
+import type { Hold } from "./mirror.ts";
 
 /** What the writer of the files knows of the artefact; the list of files is made here. */
 export type ArtefactDescription = Omit<ArtefactManifest, "schemaVersion" | "files">;
@@ -49,13 +50,14 @@ interface WriteOptions {
   /** The artefact's URI, for messages. */
   shownAs?: string;
   /** Taken when the run began; default: now. */
-  fence?: Fence;
+  fence?: Hold;
 }
 
 /**
  * Writes the artefact `dir`: `writeFiles` fills a hidden folder on the same volume and describes the result, the
  * manifest comes last, and a rename makes it visible: the commit point. A complete artefact that another attempt
- * finished meanwhile stays as it is and is returned. Throws Failure: Superseded when a process that began later has
+ * finished meanwhile stays as it is and is returned. In an object store the manifest that replaces the writer's claim
+ * is the commit point. Throws Failure: Superseded when a process that began later has
  * taken over, OutputNotWritable; and whatever `writeFiles` throws.
  */
 export async function writeArtefact(
@@ -63,7 +65,7 @@ export async function writeArtefact(
   writeFiles: (staging: string) => Promise<ArtefactDescription>,
   { shownAs = dir, fence: held }: WriteOptions = {},
 ): Promise<Artefact> {
-  const fence = held ?? (await Fence.take(dir, shownAs));
+  const fence: Hold = held ?? (await Fence.take(dir, shownAs));
   const staging = join(dirname(dir), `${stagingPrefix(dir)}${randomBytes(6).toString("hex")}${STAGING_SUFFIX}`);
   try {
     await fence.check();
@@ -74,6 +76,7 @@ export async function writeArtefact(
     await seal(staging, description);
     await fence.check();
     const finished = await commit(staging, dir, description.lineage.specHash, shownAs);
+    await fence.mirror?.publish(dir);
     return finished ?? (await openArtefact(dir, { shownAs }));
   } catch (error) {
     await rm(staging, { recursive: true, force: true });

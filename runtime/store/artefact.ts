@@ -5,6 +5,7 @@ import { ArtefactManifest, artefactBytes, artefactDigest } from "../../crds/cont
 import { MANIFEST_FILE } from "../../crds/contract/names.ts";
 import { fieldErrors } from "../../crds/kinds.ts";
 import { Failure, systemCode } from "../failure.ts";
+import { isClaim } from "./claim.ts";
 import { type FileRecord, fileRecord, fileRecords, filesDigest } from "./files.ts";
 
 export interface Artefact {
@@ -25,18 +26,34 @@ export async function readManifest(dir: string, shownAs = dir): Promise<Artefact
   const path = join(dir, MANIFEST_FILE);
   try {
     if ((await stat(path)).size > MANIFEST_LIMIT) throw new RangeError(`larger than ${MANIFEST_LIMIT} bytes`);
-    const parsed = ArtefactManifest.safeParse(JSON.parse(await readFile(path, "utf8")));
+    return parseManifest(await readFile(path, "utf8"), shownAs);
+  } catch (cause) {
+    if (cause instanceof Failure) throw cause;
+    if (systemCode(cause) === "ENOENT" || systemCode(cause) === "ENOTDIR") return undefined;
+    throw damaged(shownAs, cause);
+  }
+}
+
+/** The manifest of the artefact at `shownAs`. Throws Failure: InputMissing while it is written, DigestMismatch. */
+export function parseManifest(text: string, shownAs: string): ArtefactManifest {
+  if (isClaim(text)) {
+    throw new Failure("InputMissing", `${shownAs} is not finished; wait for the job that writes it`);
+  }
+  try {
+    const parsed = ArtefactManifest.safeParse(JSON.parse(text));
     if (parsed.success) return parsed.data;
     const [first] = fieldErrors(parsed.error);
     throw new TypeError(first === undefined ? "not of the expected form" : `${first.field}: ${first.message}`);
   } catch (cause) {
-    if (systemCode(cause) === "ENOENT" || systemCode(cause) === "ENOTDIR") return undefined;
-    const message =
-      cause instanceof SyntaxError ? "is no JSON" : cause instanceof Error ? cause.message : String(cause);
-    throw new Failure("DigestMismatch", `${shownAs}/${MANIFEST_FILE} is damaged: ${message}; build the model again`, {
-      cause,
-    });
+    throw damaged(shownAs, cause);
   }
+}
+
+function damaged(shownAs: string, cause: unknown): Failure {
+  const message = cause instanceof SyntaxError ? "is no JSON" : cause instanceof Error ? cause.message : String(cause);
+  return new Failure("DigestMismatch", `${shownAs}/${MANIFEST_FILE} is damaged: ${message}; build the model again`, {
+    cause,
+  });
 }
 
 async function verify(dir: string, expected: FileRecord, shownAs: string): Promise<void> {

@@ -9,6 +9,7 @@ import { z } from "zod";
 import { Failure, systemCode } from "../failure.ts";
 import { Fence } from "./fence.ts";
 import { sync } from "./files.ts";
+import type { Hold, Mirror } from "./mirror.ts";
 
 export interface StoredCheckpoint<Header> {
   header: Header;
@@ -35,7 +36,8 @@ export function checkpointFolder(dir: string): string {
 }
 
 /** Removes all saved states of the run whose artefact is in `dir`. */
-export async function removeCheckpoints(dir: string): Promise<void> {
+export async function removeCheckpoints(dir: string, mirror?: Mirror): Promise<void> {
+  await mirror?.drop(checkpointFolder(dir));
   await rm(checkpointFolder(dir), { recursive: true, force: true });
 }
 
@@ -117,9 +119,9 @@ async function readState(path: string): Promise<StoredCheckpoint<unknown>> {
 /** Only the process of a run that began last can save: another may not remove what that one relies on. */
 export class CheckpointStore {
   readonly #folder: string;
-  readonly #fence: Fence;
+  readonly #fence: Hold;
 
-  private constructor(folder: string, fence: Fence) {
+  private constructor(folder: string, fence: Hold) {
     this.#folder = folder;
     this.#fence = fence;
   }
@@ -128,15 +130,17 @@ export class CheckpointStore {
    * Opens the saved states of the run whose artefact goes to `dir`. `shownAs`: its URI, for messages.
    * `fence`: taken when the run began; default: now. Throws Failure OutputNotWritable.
    */
-  static async open(dir: string, shownAs = dir, fence?: Fence): Promise<CheckpointStore> {
+  static async open(dir: string, shownAs = dir, fence?: Hold): Promise<CheckpointStore> {
     const folder = checkpointFolder(dir);
     const store = new CheckpointStore(folder, fence ?? (await Fence.take(dir, shownAs)));
     try {
       await mkdir(folder, { recursive: true });
+      await store.#fence.mirror?.bring(folder);
       const entries = await readdir(folder);
       const partial = entries.filter((entry) => entry.endsWith(PARTIAL));
       await Promise.all(partial.map((entry) => rm(join(folder, entry), { force: true })));
     } catch (cause) {
+      if (cause instanceof Failure) throw cause;
       throw new Failure(
         "OutputNotWritable",
         `Cannot save states beside ${shownAs} (${systemCode(cause) ?? "unknown"}); check the volume's space and permissions`,
@@ -159,7 +163,7 @@ export class CheckpointStore {
         return accept(await readState(join(this.#folder, name)));
       } catch (error) {
         onPassedOver(Number(name.slice("step-".length)), error instanceof Error ? error.message : String(error));
-        await rm(join(this.#folder, name), { force: true });
+        await this.#remove(name);
       }
     }
     return undefined;
@@ -178,12 +182,19 @@ export class CheckpointStore {
       await this.#fence.check();
       await rename(partial, path);
       await sync(this.#folder);
+      await this.#fence.mirror?.keep(path);
     } catch (error) {
       await rm(partial, { force: true });
       throw error;
     }
     const old = (await this.#names()).slice(keep);
-    await Promise.all(old.map((name) => rm(join(this.#folder, name), { force: true })));
+    await Promise.all(old.map((name) => this.#remove(name)));
+  }
+
+  async #remove(name: string): Promise<void> {
+    const path = join(this.#folder, name);
+    await rm(path, { force: true });
+    await this.#fence.mirror?.drop(path);
   }
 
   /** Newest first. */

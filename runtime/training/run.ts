@@ -17,10 +17,10 @@ import { Failure, systemCode } from "../failure.ts";
 import { type Reporter, reporter } from "../reporter.ts";
 import type { Interruption } from "../interruption.ts";
 import type { Artefact } from "../store/artefact.ts";
-import { type ArtefactDescription, findFinished, writeArtefact } from "../store/artefact-writer.ts";
+import { type ArtefactDescription, writeArtefact } from "../store/artefact-writer.ts";
 import { CheckpointStore, removeCheckpoints } from "../store/checkpoint-store.ts";
-import { Fence } from "../store/fence.ts";
-import { resolveUri } from "../store/uri.ts";
+import type { Hold } from "../store/mirror.ts";
+import { type Output, withOutput } from "../store/output.ts";
 import { type Surroundings, artefactStatus, openEngine, softwareOf } from "../work.ts";
 import { type BegunModel, modelFromBase } from "./base.ts";
 import { BestWeights } from "./best-weights.ts";
@@ -144,9 +144,9 @@ function finished(run: TrainingRun, artefact: Artefact, report: Report): Trainin
 }
 
 /** The artefact stands without them; what cannot be removed does no harm. */
-async function forgetCheckpoints(folder: string): Promise<void> {
-  await removeCheckpoints(folder).catch((error: unknown) => {
-    console.warn(`Saved states beside ${folder} could not be removed (${systemCode(error) ?? String(error)})`);
+async function forgetCheckpoints({ folder, uri, mirror }: Output): Promise<void> {
+  await removeCheckpoints(folder, mirror).catch((error: unknown) => {
+    console.warn(`Saved states beside ${uri} could not be removed (${systemCode(error) ?? String(error)})`);
   });
 }
 
@@ -159,7 +159,7 @@ interface Means {
   report: Report;
   interruption: Interruption;
   /** Absent in all but the first of several workers: they write nothing. */
-  fence?: Fence | undefined;
+  fence?: Hold | undefined;
 }
 
 /** All workers' consumption together. */
@@ -259,26 +259,27 @@ export async function train(
     step: 0,
   };
   const report = timed(reporter(initial, onProgress, clock), clock);
-  const { uri } = run.output;
-  const folder = await resolveUri(uri, surroundings.volumes);
-  const former = await findFinished(folder, run.job.specHash, uri);
-  if (former !== undefined) {
-    report.update({ adopted: true }, false);
-    await forgetCheckpoints(folder);
-    return finished(run, former, report);
-  }
-  if ((surroundings.worker?.index ?? 0) > 0 && seatOf(run, surroundings.worker) !== undefined) {
-    await trainAndWrite(run, folder, surroundings, { report, interruption });
-    report.update({ state: "Succeeded", progressPercent: 100, etaSeconds: 0 });
-    return report.current();
-  }
-  const fence = await Fence.take(folder, uri);
-  try {
-    const artefact = await trainAndWrite(run, folder, surroundings, { report, interruption, fence });
-    if (artefact === undefined) throw new TypeError("the first worker writes the artefact");
-    await forgetCheckpoints(folder);
-    return finished(run, artefact, report);
-  } finally {
-    await fence.release();
-  }
+  return withOutput(run.output, surroundings.volumes, async (output) => {
+    const { folder } = output;
+    const former = await output.finished(run.job.specHash);
+    if (former !== undefined) {
+      report.update({ adopted: true }, false);
+      await forgetCheckpoints(output);
+      return finished(run, former, report);
+    }
+    if ((surroundings.worker?.index ?? 0) > 0 && seatOf(run, surroundings.worker) !== undefined) {
+      await trainAndWrite(run, folder, surroundings, { report, interruption });
+      report.update({ state: "Succeeded", progressPercent: 100, etaSeconds: 0 });
+      return report.current();
+    }
+    const fence = await output.take();
+    try {
+      const artefact = await trainAndWrite(run, folder, surroundings, { report, interruption, fence });
+      if (artefact === undefined) throw new TypeError("the first worker writes the artefact");
+      await forgetCheckpoints(output);
+      return finished(run, artefact, report);
+    } finally {
+      await fence.release();
+    }
+  });
 }

@@ -8,19 +8,44 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { CreateBucketCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
+import { CreateBucketCommand, ListObjectsV2Command, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { parse, stringify } from "yaml";
 import { ENV } from "../../crds/contract/names.ts";
+import type { RunOutput } from "../../crds/contract/run.ts";
 import type { Access } from "../../crds/location.ts";
+import { removeCandidates, Workplace } from "../../runtime/optimization/workplace.ts";
 import { readServeOptions } from "../../runtime/serving/options.ts";
 import { openArtefact } from "../../runtime/store/artefact.ts";
+import { type ArtefactDescription, writeArtefact } from "../../runtime/store/artefact-writer.ts";
+import { CheckpointStore, removeCheckpoints } from "../../runtime/store/checkpoint-store.ts";
 import { listFiles } from "../../runtime/store/files.ts";
+import type { Hold } from "../../runtime/store/mirror.ts";
+import { type Output, withOutput } from "../../runtime/store/output.ts";
 import { resolveInput } from "../../runtime/store/uri.ts";
 import { Authority } from "../cluster/certificates.ts";
 import { type RegistryServer, type S3Server, startRegistry, startS3 } from "../cluster/servers.ts";
 
 const MAIN = fileURLToPath(new URL("../../runtime/main.ts", import.meta.url));
 const DIGITS = fileURLToPath(new URL("../../examples/digits/", import.meta.url));
+
+const DESCRIPTION: ArtefactDescription = {
+  name: "net",
+  format: "TfjsLayers",
+  signature: { inputs: [], outputs: [] },
+  parameters: 1,
+  lineage: {
+    job: { kind: "TrainingJob", namespace: "team", name: "net", uid: "1" },
+    run: "net-abc",
+    specHash: "abc",
+    parents: [],
+    software: {},
+  },
+  createdAt: "2026-01-01T00:00:00.000Z",
+};
+
+const fail = (step: number, why: string) => {
+  throw new Error(`${step}: ${why}`);
+};
 
 let root: string;
 
@@ -124,6 +149,126 @@ describe("An object store", () => {
     const dir = found?.versions[0]?.dir ?? "";
     expect((await openArtefact(dir)).digest).toBe((await openArtefact(folder)).digest);
   }, 120_000);
+
+  describe("as the output of a job", () => {
+    const runOf = (name: string) => ({ uri: `s3://models/out/${name}`, ...access });
+    const writing = (output: Output, hold: Hold, file = "{}") =>
+      writeArtefact(
+        output.folder,
+        async (staging) => {
+          await writeFile(join(staging, "model.json"), file);
+          return DESCRIPTION;
+        },
+        { shownAs: output.uri, fence: hold },
+      );
+
+    it("has its states, candidates and artefact; who takes over goes on, and who was overtaken stops", async () => {
+      const uri = "s3://models/out/net-abc";
+      await withOutput(runOf("net-abc"), "", async (first) => {
+        expect(await first.finished("abc")).toBeUndefined();
+        const older = await first.take();
+        const states = await CheckpointStore.open(first.folder, uri, older);
+        for (const step of [1, 2, 3]) await states.save(step, { step }, [Float32Array.of(step)], 2);
+        const workplace = await Workplace.open(first.folder, uri, older);
+        const make = async (files: string) => {
+          await writeFile(join(files, "one.bin"), "1");
+          return { failure: "no", seconds: 2 };
+        };
+        await workplace.keep("0", make);
+        await expect(resolve(uri, access).then((dir) => openArtefact(dir))).rejects.toMatchObject({ reason: "InputMissing" });
+
+        await withOutput(runOf("net-abc"), "", async (second) => {
+          expect(await second.finished("abc")).toBeUndefined();
+          const newer = await second.take();
+          await expect(states.save(4, {}, [], 2)).rejects.toMatchObject({ reason: "Superseded", exitCode: 75 });
+          const found = await CheckpointStore.open(second.folder, uri, newer);
+          expect(await found.newest(({ header, tensors }) => [header, tensors], fail)).toEqual([
+            { step: 3 },
+            [Float32Array.of(3)],
+          ]);
+          expect((await Workplace.open(second.folder, uri, newer)).find("0")).toEqual({ failure: "no", seconds: 2 });
+          await expect(writing(first, older, "[]")).rejects.toMatchObject({ reason: "Superseded" });
+          const { digest } = await writing(second, newer);
+          await expect(writing(first, older, "[]")).rejects.toMatchObject({ reason: "Superseded" });
+          await removeCheckpoints(second.folder, second.mirror);
+          await removeCandidates(second.folder, second.mirror);
+          expect((await openArtefact(await resolve(uri, access))).digest).toBe(digest);
+          expect((await second.finished("abc"))?.digest).toBe(digest);
+          await expect(second.finished("other")).rejects.toThrow("holds the artefact of another specification");
+        });
+      });
+      const { Contents = [] } = await client.send(new ListObjectsV2Command({ Bucket: "models", Prefix: "out/" }));
+      expect(Contents.map(({ Key }) => Key).filter((key) => !key?.includes("/documents/"))).toEqual([
+        "out/net-abc/model.json",
+        "out/net-abc/modelwright.json",
+      ]);
+    }, 60_000);
+
+    it("finishes one of two that write at the same moment", async () => {
+      const both = [0, 1].map((number) =>
+        withOutput(runOf("net-both"), "", async (output) => writing(output, await output.take(), `[${number}]`)),
+      );
+      const results = await Promise.allSettled(both);
+      expect(results.map(({ status }) => status)).toContain("fulfilled");
+      for (const result of results) {
+        if (result.status === "rejected") expect(result.reason).toMatchObject({ reason: "Superseded" });
+      }
+      await expect(resolve("s3://models/out/net-both", access).then((dir) => openArtefact(dir))).resolves.toBeDefined();
+    }, 60_000);
+
+    it("is refused, naming the field, where there is no bucket, wrong keys, or files of others", async () => {
+      const opened = (output: RunOutput) => withOutput(output, "", (each) => each.finished("abc"));
+      await expect(opened({ ...access, uri: "s3://missing/out/net" })).rejects.toMatchObject({
+        reason: "OutputNotWritable",
+        message: "spec.output: s3://missing/out/net/modelwright.json: there is no bucket missing; create it, or correct the URI",
+      });
+      const credentials = await secret("stranger", { AWS_ACCESS_KEY_ID: "tester", AWS_SECRET_ACCESS_KEY: "no" });
+      await expect(opened({ ...runOf("net"), credentials })).rejects.toMatchObject({
+        reason: "AccessDenied",
+        message: expect.stringMatching(/^spec\.output: .*; correct credentials, endpoint and region, or the URI$/),
+      });
+      await expect(opened({ ...access, uri: "s3://models/net" })).rejects.toThrow("holds files that are no artefact");
+    });
+
+    it("gets what a training makes, and a server and an optimization take it from there", async () => {
+      const yaml = parse(await readFile(join(DIGITS, "training-job.yaml"), "utf8")) as { spec: { dataset: object } };
+      const data = { ...access, format: "Csv", label: "label", uri: "s3://models/digits/train.csv" };
+      const at = { uri: "gs://models/trained", ...access };
+      const runtime = { engine: "Wasm" };
+      const spec = { ...yaml.spec, dataset: { train: data }, output: at, epochs: 1, callbacks: {}, runtime };
+      await writeFile(join(root, "to-store.yaml"), stringify({ ...yaml, spec }));
+      const job = {
+        apiVersion: "modelwright.dev/v1alpha1",
+        kind: "OptimizationJob",
+        metadata: { name: "smaller" },
+        spec: {
+          model: { from: { kind: "TrainingJob", name: "digits" } },
+          dataset: { test: data },
+          methods: [{ quantize: { weights: "Float16" } }],
+          output: { uri: "s3://models/smaller", ...access },
+          runtime,
+        },
+      };
+      await writeFile(join(root, "smaller.yaml"), stringify(job));
+      const program = (command: string, ...files: string[]) =>
+        promisify(execFile)(
+          process.execPath,
+          [MAIN, command, ...files.flatMap((file) => ["-f", join(root, file)]), "--volumes", root],
+          { env: { ...process.env, NODE_OPTIONS: "" } },
+        );
+      const { stdout, stderr } = await program("train", "to-store.yaml");
+      expect(stdout + stderr).not.toContain(server.secretAccessKey);
+      await program("optimize", "smaller.yaml", "to-store.yaml");
+      for (const prefix of ["trained/", "smaller/"]) {
+        const { Contents = [] } = await client.send(new ListObjectsV2Command({ Bucket: "models", Prefix: prefix }));
+        const runs = [...new Set(Contents.map(({ Key = "" }) => Key.split("/")[1]))];
+        // Nothing is left of states and candidates.
+        expect(runs).toHaveLength(1);
+        const dir = await resolve(`s3://models/${prefix}${runs[0] ?? ""}`, access);
+        expect((await openArtefact(dir)).manifest?.lineage.run).toBe(runs[0]);
+      }
+    }, 120_000);
+  });
 
   it("refuses wrong keys, and says which are missing, without telling any", async () => {
     const wrong = await secret("wrong", { AWS_ACCESS_KEY_ID: "tester", AWS_SECRET_ACCESS_KEY: "no" });

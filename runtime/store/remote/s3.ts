@@ -3,8 +3,10 @@ import { Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
 import type { Readable } from "node:stream";
 import {
+  DeleteObjectCommand,
   GetObjectCommand,
   HeadObjectCommand,
+  PutObjectCommand,
   S3Client,
   type S3ClientConfig,
   S3ServiceException,
@@ -85,6 +87,11 @@ function refusal(error: unknown, shownAs: string): Failure | undefined {
   if (error instanceof Failure) return error;
   if (!(error instanceof S3ServiceException)) return undefined;
   const status = error.$metadata.httpStatusCode;
+  if (error.name === "NoSuchBucket") {
+    const { bucket } = locationOf(shownAs);
+    const message = `${shownAs}: there is no bucket ${bucket}; create it, or correct the URI`;
+    return new Failure("InputMissing", message, { cause: error });
+  }
   if (status === 404) {
     return new Failure("InputMissing", `${shownAs} does not exist; put it there, or correct the URI`, { cause: error });
   }
@@ -105,6 +112,23 @@ function failure(error: unknown, shownAs: string): Failure {
     new Failure("StoreUnavailable", `${shownAs} cannot be reached (${code}); check endpoint and the network`, {
       cause: error,
     })
+  );
+}
+
+/** What must be in an object's place for a write to happen: nothing, or what a reader of that version has seen. */
+export type Condition = { version: string } | "Absent";
+
+/** Is it what a store answers when the condition of a write does not hold, or two writes met? */
+function isConflict(error: unknown): boolean {
+  return error instanceof S3ServiceException && [409, 412].includes(error.$metadata.httpStatusCode ?? 0);
+}
+
+/** Nothing is there, in a bucket that exists. */
+function isAbsent(error: unknown): boolean {
+  return (
+    error instanceof S3ServiceException &&
+    error.$metadata.httpStatusCode === 404 &&
+    error.name !== "NoSuchBucket"
   );
 }
 
@@ -187,6 +211,54 @@ export class ObjectStore {
       const refused = refusal(error, this.#shown(key));
       if (refused !== undefined) throw refused;
       throw error;
+    }
+  }
+
+  /** A small object as text, with its version; undefined when it is not there. Throws Failure. */
+  async read(key: string): Promise<{ text: string; version: string } | undefined> {
+    try {
+      const { Body, ETag: version = "" } = await this.#client.send(
+        new GetObjectCommand({ Bucket: this.#bucket, Key: key }),
+      );
+      return { text: (await Body?.transformToString()) ?? "", version };
+    } catch (error) {
+      if (isAbsent(error)) return undefined;
+      throw failure(error, this.#shown(key));
+    }
+  }
+
+  /** What must not have changed for a write of `key` to happen. Throws Failure. */
+  async condition(key: string): Promise<Condition> {
+    try {
+      const { ETag: version = "" } = await this.#client.send(
+        new HeadObjectCommand({ Bucket: this.#bucket, Key: key }),
+      );
+      return { version };
+    } catch (error) {
+      if (isAbsent(error)) return "Absent";
+      throw failure(error, this.#shown(key));
+    }
+  }
+
+  /** Writes an object as a whole; false when `condition` does not hold. Throws Failure. */
+  async write(key: string, body: Buffer | string, condition: Condition): Promise<boolean> {
+    const only = condition === "Absent" ? { IfNoneMatch: "*" } : { IfMatch: condition.version };
+    try {
+      await this.#client.send(new PutObjectCommand({ Bucket: this.#bucket, Key: key, Body: body, ...only }));
+      return true;
+    } catch (error) {
+      // An object that is to be replaced, but has gone, is no longer that version either.
+      if (isConflict(error) || (condition !== "Absent" && isAbsent(error))) return false;
+      throw failure(error, this.#shown(key));
+    }
+  }
+
+  /** Removes an object; one that is not there is as good. Throws Failure. */
+  async remove(key: string): Promise<void> {
+    try {
+      await this.#client.send(new DeleteObjectCommand({ Bucket: this.#bucket, Key: key }));
+    } catch (error) {
+      throw failure(error, this.#shown(key));
     }
   }
 
