@@ -19,6 +19,15 @@ describe("the model of a reference", () => {
     });
   });
 
+  it("is reached as the job reached it", () => {
+    const access = { credentials: { secretName: "store" }, endpoint: "https://store.lab", region: "eu" };
+    const stored = { ...artefact, uri: "s3://models/source/run", ...access };
+    expect(resolveModel({ from }, self, lookup({ status: { artefact: stored } }))).toEqual({
+      state: "Known",
+      model: { uri: stored.uri, digest: stored.digest, ...access },
+    });
+  });
+
   it("is the artefact of the job, also while that job runs again", () => {
     const job = { status: { state: "Training", artefact } };
     expect(resolveModel({ from }, self, lookup(job))).toEqual({

@@ -145,6 +145,21 @@ describe("a pod that reads from a store", () => {
     ]);
   });
 
+  it("gets the Secret and the authority of where its artefact goes", () => {
+    const run = trainingRun(trainingJob({ output: { uri: "s3://models/digits", ...access } }));
+    expect(specOf({ run }).volumes).toContainEqual({
+      name: "credentials-0",
+      secret: { secretName: "store", defaultMode: 0o440 },
+    });
+    expect(specOf({ run }).volumes).toContainEqual({
+      name: "ca-bundle-0",
+      configMap: { name: "lab", items: [{ key: "ca.crt", path: "ca.crt" }] },
+    });
+    const proxy = { url: "http://proxy.lab:3128", exclude: [] };
+    const env = containerOf({ run, defaults: { requests: {}, proxy } }).env;
+    expect(env).toContainEqual({ name: "HTTPS_PROXY", value: proxy.url });
+  });
+
   it("may ask the private hosts that the installation allows, where it asks a web server at all", () => {
     const defaults = { requests: {}, allowedHosts: ["files.lab", "mirror.lab"] };
     const allowed = { name: "MODELWRIGHT_ALLOWED_HOSTS", value: "files.lab,mirror.lab" };

@@ -8,7 +8,7 @@ import type { PodDefaults } from "../config.ts";
 import { gpuClaims, gpuLimits, gpuTolerations } from "./gpu.ts";
 import { nodePlacement } from "./placement.ts";
 import type { Container, PodSpec, PodTemplate, Volume, VolumeMount } from "./types.ts";
-import { accessNames, claimMounts, inputUris } from "./uris.ts";
+import { accessNames, claimMounts, inputUris, outputUris } from "./uris.ts";
 
 /** Name of the only container. */
 export const CONTAINER = "runtime";
@@ -129,7 +129,7 @@ function allowedHosts({ run, defaults }: PodRequest): NonNullable<Container["env
 /** For pods that fetch from afar, by the names that are common for it; what the object itself says wins. */
 function proxy({ run, pod, defaults }: PodRequest): NonNullable<Container["env"]> {
   const { url, exclude = [] } = defaults.proxy ?? {};
-  if (url === undefined || inputUris(run).every((uri) => uri.startsWith("pvc://"))) return [];
+  if (url === undefined || [...inputUris(run), ...outputUris(run)].every((uri) => uri.startsWith("pvc://"))) return [];
   const own = new Set(pod?.env?.map(({ name }) => name));
   const all = { HTTPS_PROXY: url, HTTP_PROXY: url, NO_PROXY: exclude.join(",") };
   return Object.entries(all).flatMap(([name, value]) => (own.has(name) ? [] : [{ name, value }]));

@@ -36,7 +36,8 @@ async function inBucket(output: JobOutput): Promise<Found[]> {
     for (const [run = "", file, ...rest] of names) {
       if (file !== MANIFEST_FILE || rest.length > 0 || run.startsWith(".")) continue;
       const text = (await store.read(`${key}/${run}/${file}`))?.text ?? "";
-      if (text !== "" && !isClaim(text)) found.push({ uri: `${uri}/${run}`, manifest: parseManifest(text, `${uri}/${run}`) });
+      if (text !== "" && !isClaim(text))
+        found.push({ uri: `${uri}/${run}`, manifest: parseManifest(text, `${uri}/${run}`) });
     }
     return found;
   } finally {

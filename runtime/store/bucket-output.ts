@@ -76,7 +76,8 @@ export class BucketOutput implements Output, Mirror {
     if ((await this.#store.list(`${key}/`)).length === 0) return;
     for (const entry of await this.#store.entries(key)) {
       const target = join(folder, entry.path);
-      if (!target.startsWith(folder + sep)) throw new Failure("InvalidSpec", `${entry.shownAs} leads elsewhere; remove it`);
+      if (!target.startsWith(folder + sep))
+        throw new Failure("InvalidSpec", `${entry.shownAs} leads elsewhere; remove it`);
       await download(entry, target);
     }
   }

@@ -97,7 +97,7 @@ export class Checkpoints {
     if (isDue(position, this.#options.policy)) await this.save();
   }
 
-  /** Saves where the training is now. A volume that cannot take it is no reason to end the training. */
+  /** Saves where the training is now. A volume or store that cannot take it is no reason to end the training. */
   async save(): Promise<void> {
     const { store, policy, specHash, dataset, memory, consumption, now, onSaved, warn } = this.#options;
     const position = this.#at;
@@ -114,7 +114,7 @@ export class Checkpoints {
     try {
       await store.save(position.step, header, memory.read(), policy.keep);
     } catch (error) {
-      if (error instanceof Failure) throw error;
+      if (error instanceof Failure && error.reason !== "StoreUnavailable") throw error;
       warn(
         `The state of step ${position.step} could not be saved (${systemCode(error) ?? String(error)}); check the volume`,
       );

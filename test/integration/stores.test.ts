@@ -43,6 +43,18 @@ const DESCRIPTION: ArtefactDescription = {
   createdAt: "2026-01-01T00:00:00.000Z",
 };
 
+const writing = (output: Output, hold: Hold, file = "{}") =>
+  writeArtefact(
+    output.folder,
+    async (staging) => {
+      await writeFile(join(staging, "model.json"), file);
+      return DESCRIPTION;
+    },
+    { shownAs: output.uri, fence: hold },
+  );
+
+const opened = (output: RunOutput) => withOutput(output, "", (each) => each.finished("abc"));
+
 const fail = (step: number, why: string) => {
   throw new Error(`${step}: ${why}`);
 };
@@ -150,18 +162,9 @@ describe("An object store", () => {
     expect((await openArtefact(dir)).digest).toBe((await openArtefact(folder)).digest);
   }, 120_000);
 
-  describe("as the output of a job", () => {
-    const runOf = (name: string) => ({ uri: `s3://models/out/${name}`, ...access });
-    const writing = (output: Output, hold: Hold, file = "{}") =>
-      writeArtefact(
-        output.folder,
-        async (staging) => {
-          await writeFile(join(staging, "model.json"), file);
-          return DESCRIPTION;
-        },
-        { shownAs: output.uri, fence: hold },
-      );
+  const runOf = (name: string) => ({ uri: `s3://models/out/${name}`, ...access });
 
+  describe("as the output of a job", () => {
     it("has its states, candidates and artefact; who takes over goes on, and who was overtaken stops", async () => {
       const uri = "s3://models/out/net-abc";
       await withOutput(runOf("net-abc"), "", async (first) => {
@@ -170,12 +173,13 @@ describe("An object store", () => {
         const states = await CheckpointStore.open(first.folder, uri, older);
         for (const step of [1, 2, 3]) await states.save(step, { step }, [Float32Array.of(step)], 2);
         const workplace = await Workplace.open(first.folder, uri, older);
-        const make = async (files: string) => {
+        await workplace.keep("0", async (files) => {
           await writeFile(join(files, "one.bin"), "1");
           return { failure: "no", seconds: 2 };
-        };
-        await workplace.keep("0", make);
-        await expect(resolve(uri, access).then((dir) => openArtefact(dir))).rejects.toMatchObject({ reason: "InputMissing" });
+        });
+        await expect(resolve(uri, access).then((dir) => openArtefact(dir))).rejects.toMatchObject({
+          reason: "InputMissing",
+        });
 
         await withOutput(runOf("net-abc"), "", async (second) => {
           expect(await second.finished("abc")).toBeUndefined();
@@ -217,10 +221,10 @@ describe("An object store", () => {
     }, 60_000);
 
     it("is refused, naming the field, where there is no bucket, wrong keys, or files of others", async () => {
-      const opened = (output: RunOutput) => withOutput(output, "", (each) => each.finished("abc"));
       await expect(opened({ ...access, uri: "s3://missing/out/net" })).rejects.toMatchObject({
         reason: "OutputNotWritable",
-        message: "spec.output: s3://missing/out/net/modelwright.json: there is no bucket missing; create it, or correct the URI",
+        message:
+          "spec.output: s3://missing/out/net/modelwright.json: there is no bucket missing; create it, or correct the URI",
       });
       const credentials = await secret("stranger", { AWS_ACCESS_KEY_ID: "tester", AWS_SECRET_ACCESS_KEY: "no" });
       await expect(opened({ ...runOf("net"), credentials })).rejects.toMatchObject({

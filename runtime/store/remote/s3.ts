@@ -125,11 +125,7 @@ function isConflict(error: unknown): boolean {
 
 /** Nothing is there, in a bucket that exists. */
 function isAbsent(error: unknown): boolean {
-  return (
-    error instanceof S3ServiceException &&
-    error.$metadata.httpStatusCode === 404 &&
-    error.name !== "NoSuchBucket"
-  );
+  return error instanceof S3ServiceException && error.$metadata.httpStatusCode === 404 && error.name !== "NoSuchBucket";
 }
 
 /** A bucket, seen through its access. */
@@ -230,9 +226,7 @@ export class ObjectStore {
   /** What must not have changed for a write of `key` to happen. Throws Failure. */
   async condition(key: string): Promise<Condition> {
     try {
-      const { ETag: version = "" } = await this.#client.send(
-        new HeadObjectCommand({ Bucket: this.#bucket, Key: key }),
-      );
+      const { ETag: version = "" } = await this.#client.send(new HeadObjectCommand({ Bucket: this.#bucket, Key: key }));
       return { version };
     } catch (error) {
       if (isAbsent(error)) return "Absent";

@@ -353,10 +353,12 @@ export const SPECS: Record<string, Spec[]> = {
     { ...TRAINING, preprocessing: [{ oneHot: { classes: 10 } }], model: { base: FROM } },
     { ...TRAINING, dataset: { train: images("train"), validation: images("check"), test: images("test") } },
     { ...TRAINING, dataset: { train: remote("train"), validation: remote("check"), test: remote("test") } },
+    { ...TRAINING, output: { uri: "s3://models/digits", ...REMOTE } },
     ...UPDATES.map(withUpdate),
   ],
   optimizationjobs: [
     OPTIMIZATION,
+    { ...OPTIMIZATION, output: { uri: "s3://models/small", ...REMOTE } },
     {
       ...OPTIMIZATION,
       ...CLAIMED,
