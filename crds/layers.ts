@@ -20,6 +20,8 @@ const span = (description: string) => z.int().min(1).max(1024).meta({ descriptio
 const Filters = z.int().min(1).max(65536).meta({ description: "Number of output channels" });
 const Units = z.int().min(1).max(65536).meta({ description: "Number of outputs" });
 
+const Rate = z.number().min(0).lt(1).meta({ description: "As the share of a dropout" });
+
 const described = <S extends z.ZodRawShape>(shape: S, description: string) =>
   z.strictObject(shape).meta({ description });
 
@@ -80,8 +82,16 @@ const recurrent = {
 const Lstm = described(recurrent, "Long short-term memory over [steps, features]");
 const Gru = described(recurrent, "Gated recurrent unit over [steps, features]");
 
+const SimpleRnn = described(
+  {
+    ...recurrent,
+    activation: Activation.removeDefault().default("tanh").meta({ description: "Activation function" }),
+  },
+  "A recurrent layer whose state is its last answer, over [steps, features]",
+);
+
 /** What a bidirectional layer may hold: CRDs cannot recurse. */
-const Recurrent = oneOf({ lstm: Lstm, gru: Gru }, "The recurrent layer that goes both ways");
+const Recurrent = oneOf({ lstm: Lstm, gru: Gru, simpleRnn: SimpleRnn }, "The recurrent layer that goes both ways");
 
 export const Layer = oneOf(
   {
@@ -108,6 +118,32 @@ export const Layer = oneOf(
     ),
     zeroPadding2d: described({ padding: window("Rows and columns on each side") }, "A border of zeros"),
     upSampling2d: described({ size: window("How many times higher and wider") }, "Repeats rows and columns"),
+    cropping2d: described(
+      { cropping: window("Rows and columns that are left out on each side") },
+      "A part of an image",
+    ),
+    permute: described(
+      {
+        dims: z.array(z.int().min(1).max(4)).min(1).max(4).meta({
+          description: "The dimensions of an example in their new order, from 1: [2, 1] changes rows for columns",
+        }),
+      },
+      "Another order of dimensions",
+    ),
+    repeatVector: described(
+      { n: z.int().min(1).max(65536).meta({ description: "How many steps there are then" }) },
+      "The same numbers at each of several steps",
+    ),
+    timeDistributed: described(
+      { dense: Dense.meta({ description: "The layer" }) },
+      "A dense layer at each step by itself, over [steps, features]",
+    ),
+    gaussianNoise: described(
+      { stddev: z.number().min(0).max(1000).meta({ description: "Standard deviation of the noise" }) },
+      "Adds noise while training",
+    ),
+    gaussianDropout: described({ rate: Rate }, "Regularization by noise that inputs are multiplied with"),
+    alphaDropout: described({ rate: Rate }, "Dropout that keeps mean and variance, for selu"),
     dropout: described(
       { rate: z.number().min(0).lt(1).meta({ description: "Share of inputs set to zero while training" }) },
       "Regularization by dropping inputs",
@@ -140,6 +176,7 @@ export const Layer = oneOf(
     ),
     lstm: Lstm,
     gru: Gru,
+    simpleRnn: SimpleRnn,
     bidirectional: described(
       {
         layer: Recurrent,

@@ -77,6 +77,12 @@ const CASES: [name: string, shape: number[], layers: object[]][] = [
   ["lstm", steps, [{ lstm: { units: 3, returnSequences: true } }, { lstm: { units: 3 } }]],
   ["gru", steps, [{ gru: { units: 3, returnSequences: true } }, { gru: { units: 2 } }]],
   ["bidirectional", steps, [{ bidirectional: { layer: { lstm: { units: 3 } } } }]],
+  ["simpleRnn", steps, [{ simpleRnn: { units: 3, returnSequences: true } }, { simpleRnn: { units: 2 } }]],
+  ["cropping2d", image, [{ cropping2d: { cropping: [1, 2] } }, { flatten: {} }]],
+  ["permute", steps, [{ permute: { dims: [2, 1] } }, { lstm: { units: 2 } }]],
+  ["repeatVector", [4], [{ repeatVector: { n: 3 } }, { lstm: { units: 2 } }]],
+  ["timeDistributed", steps, [{ timeDistributed: { dense: { units: 3, activation: "relu" } } }, { flatten: {} }]],
+  ["bidirectional, simple", steps, [{ bidirectional: { layer: { simpleRnn: { units: 3 } } } }]],
   [
     "bidirectional, summed",
     steps,
@@ -125,6 +131,33 @@ describe.each(CASES)("The layer %s", (_, shape, layers) => {
     expect(answers(loaded, data)).toEqual(answers(model, data));
     await rm(folder, { recursive: true });
   }, 60_000);
+});
+
+describe.each([
+  ["gaussianNoise", { gaussianNoise: { stddev: 0.5 } }],
+  ["gaussianDropout", { gaussianDropout: { rate: 0.3 } }],
+  ["alphaDropout", { alphaDropout: { rate: 0.3 } }],
+])("The layer %s", (_, layer) => {
+  it("disturbs training alone, by the seed and the step, and is told not to be compiled", async () => {
+    const declared = declare([layer, { dense: { units: 4 } }]);
+    const data = examples([4]);
+    const options = { objective: objectiveOf(declared), optimizer, examples: data, batchSize: data.count };
+    const lossOf = async (seed: number, at: number) => {
+      const model = buildModel(tf, declared, [4], 5);
+      const calm = answers(model, data);
+      expect(answers(model, data)).toEqual(calm);
+      const step = opByOpStep(tf, { ...options, model, seed });
+      const { loss } = await step.run(data, at);
+      step.dispose();
+      return loss;
+    };
+    const first = await lossOf(5, 0);
+    expect(await lossOf(5, 0)).toBe(first);
+    expect(await lossOf(5, 1)).not.toBe(first);
+    expect(await lossOf(6, 0)).not.toBe(first);
+    const { notCompiled } = await compileStep(tf, { ...options, model: buildModel(tf, declared, [4], 5), seed: 5 });
+    expect(notCompiled?.reason).toMatch(/training/);
+  });
 });
 
 it.each([

@@ -4,6 +4,8 @@ import type { Layer } from "../../crds/model.ts";
 import { only } from "../../crds/schema.ts";
 import { derivedSeed } from "../data/random.ts";
 import type { Tf } from "../engine/backend.ts";
+import { type Definition, layerClass } from "../formats/layers/definition.ts";
+import { alphaDropout, gaussianDropout, gaussianNoise } from "../formats/layers/noise.ts";
 
 type TfLayer = layers.Layer;
 
@@ -61,13 +63,28 @@ const recurrent = (draws: Draws) => ({
   recurrentInitializer: draws.orthogonal("recurrent"),
 });
 
+function simpleRnn(tf: Tf, settings: NonNullable<Layer["simpleRnn"]>, name: string, draws: Draws) {
+  const { kernelInitializer, recurrentInitializer } = recurrent(draws);
+  return tf.layers.simpleRNN({ name, ...settings, kernelInitializer, recurrentInitializer });
+}
+
 type Bidirectional = NonNullable<Layer["bidirectional"]>;
 
 function bidirectional(tf: Tf, { layer, mergeMode }: Bidirectional, name: string, draws: Draws): TfLayer {
   const [kind, settings] = only(layer);
-  const options = { name: `${name}_${kind}`, ...settings, ...recurrent(draws) };
-  const inner = kind === "lstm" ? tf.layers.lstm(options) : tf.layers.gru(options);
+  const own = `${name}_${kind}`;
+  const options = { name: own, ...settings, ...recurrent(draws) };
+  const gated = { lstm: tf.layers.lstm, gru: tf.layers.gru };
+  const inner = kind === "simpleRnn" ? simpleRnn(tf, settings, own, draws) : gated[kind](options);
   return tf.layers.bidirectional({ name, layer: inner, mergeMode });
+}
+
+const NOISE = { gaussianNoise, gaussianDropout, alphaDropout };
+
+function noiseLayer(tf: Tf, kind: keyof typeof NOISE, settings: { name: string; stddev?: number; rate?: number }) {
+  // Of the three, each parses the settings that it takes.
+  const Noise = layerClass(tf, NOISE[kind] as Definition<unknown>);
+  return new Noise(settings) as TfLayer;
 }
 
 /** The layer `name`; its weights come of `draws`. */
@@ -148,6 +165,30 @@ export function declaredLayer(tf: Tf, layer: Layer, name: string, draws: Draws):
       return tf.layers.lstm({ name, ...settings, ...recurrent(draws) });
     case "gru":
       return tf.layers.gru({ name, ...settings, ...recurrent(draws) });
+    case "simpleRnn":
+      return simpleRnn(tf, settings, name, draws);
+    case "cropping2d": {
+      const [rows, columns] = pair(settings.cropping);
+      return tf.layers.cropping2D({
+        name,
+        cropping: [
+          [rows, rows],
+          [columns, columns],
+        ],
+      });
+    }
+    case "permute":
+      return tf.layers.permute({ name, dims: settings.dims });
+    case "repeatVector":
+      return tf.layers.repeatVector({ name, n: settings.n });
+    case "timeDistributed": {
+      const inner = { name: `${name}_dense`, ...settings.dense, kernelInitializer: draws.glorot() };
+      return tf.layers.timeDistributed({ name, layer: tf.layers.dense(inner) });
+    }
+    case "gaussianNoise":
+    case "gaussianDropout":
+    case "alphaDropout":
+      return noiseLayer(tf, kind, { name, ...settings });
     case "bidirectional":
       return bidirectional(tf, settings, name, draws);
   }

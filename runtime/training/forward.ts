@@ -3,6 +3,7 @@ import type { LayersModel, Tensor } from "@tensorflow/tfjs";
 import { derivedSeed } from "../data/random.ts";
 import type { Tf } from "../engine/backend.ts";
 import { Failure } from "../failure.ts";
+import { allLayers } from "../formats/computable.ts";
 
 /** What random layers depend on, in training. */
 export interface TrainingMoment {
@@ -19,14 +20,21 @@ interface RandomLayer {
 function seeded<T>(model: LayersModel, { seed, step }: TrainingMoment, compute: () => T): T {
   // tfjs declares the seed on the random ones only.
   const layers = model.layers.map((layer) => layer as RandomLayer);
+  // Those of models in the model draw by their names besides, so that the places of its own stay.
+  const inner = allLayers(model.layers).filter((layer) => !model.layers.includes(layer));
   const own = layers.map((layer) => layer.seed);
   layers.forEach((layer, position) => {
     // Dropout reads it each time that it is called.
     layer.seed = derivedSeed(seed, "dropout", position, step);
   });
+  const ownInner = inner.map((layer) => (layer as RandomLayer).seed);
+  for (const layer of inner) (layer as RandomLayer).seed = derivedSeed(seed, "dropout", layer.name, step);
   try {
     return compute();
   } finally {
+    inner.forEach((layer, index) => {
+      (layer as RandomLayer).seed = ownInner[index];
+    });
     layers.forEach((layer, position) => {
       layer.seed = own[position];
     });

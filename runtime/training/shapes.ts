@@ -118,6 +118,17 @@ function recurrent(
   return returnSequences ? [steps, units] : [units];
 }
 
+function cropped(field: string, length: number, cropping: number): number {
+  if (length > 2 * cropping) return length - 2 * cropping;
+  throw invalid(`${field}.cropping`, `leaves nothing of ${length} rows or columns; crop less`);
+}
+
+function permuted(field: string, input: readonly number[], dims: readonly number[]): number[] {
+  const all = input.map((_, index) => index + 1);
+  if (dims.toSorted().join() === all.join()) return dims.map((dim) => input[dim - 1] ?? 0);
+  throw invalid(`${field}.dims`, `must have each of ${all.join(", ")} once, as it gets ${show(input)}; correct it`);
+}
+
 /** Shape of an example after the layer, without the batch. Throws Failure InvalidSpec. */
 export function shapeAfterLayer(layer: Layer, input: readonly number[], path: string): number[] {
   const [name, settings] = only(layer);
@@ -163,12 +174,25 @@ export function shapeAfterLayer(layer: Layer, input: readonly number[], path: st
     }
     case "lstm":
     case "gru":
+    case "simpleRnn":
       return recurrent(field, input, settings);
     case "bidirectional": {
       const [, inner] = only(settings.layer);
       const shape = recurrent(field, input, inner);
       return settings.mergeMode === "concat" ? [...shape.slice(0, -1), 2 * inner.units] : shape;
     }
+    case "cropping2d":
+      return scaled(field, input, (length, axis) => cropped(field, length, settings.cropping[axis] ?? 0));
+    case "permute":
+      return permuted(field, input, settings.dims);
+    case "repeatVector":
+      requireFlat(field, input);
+      return [settings.n, ...input];
+    case "timeDistributed":
+      return [requireSequence(field, input)[0], settings.dense.units];
+    case "gaussianNoise":
+    case "gaussianDropout":
+    case "alphaDropout":
     case "dropout":
     case "batchNormalization":
     case "layerNormalization":

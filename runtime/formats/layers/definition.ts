@@ -21,6 +21,8 @@ export interface Computation<S> {
   /** Which steps of the first input count: [batch, steps]. */
   mask?: Tensor | undefined;
   training: boolean;
+  /** What random layers draw by in this step. */
+  seed: number | undefined;
 }
 
 export interface Definition<S> {
@@ -65,6 +67,8 @@ export function resized(size: number | null | undefined, change: (size: number) 
 export function layerClass<S>(tf: Tf, definition: Definition<S>): LayerClass {
   return class extends tf.layers.Layer {
     static readonly className = definition.className;
+    /** Set for each step by who trains. */
+    seed: number | undefined;
     readonly #settings: S;
     readonly #config: serialization.ConfigDict;
     readonly #weights = new Map<string, LayerVariable>();
@@ -103,6 +107,7 @@ export function layerClass<S>(tf: Tf, definition: Definition<S>): LayerClass {
           weight,
           mask: kwargs["mask"] instanceof tf.Tensor ? kwargs["mask"] : undefined,
           training: kwargs["training"] === true,
+          seed: this.seed,
         }),
       );
     }

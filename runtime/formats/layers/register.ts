@@ -19,6 +19,7 @@ import { groupNormalization } from "./group-normalization.ts";
 import { gruResetAfter } from "./gru.ts";
 import { identity } from "./identity.ts";
 import { multiHeadAttentions } from "./multi-head-attention.ts";
+import { alphaDropout, gaussianDropout, gaussianNoise } from "./noise.ts";
 import { normalization } from "./normalization.ts";
 import { operation } from "./operation.ts";
 import { sloped } from "./re-lu.ts";
@@ -41,6 +42,7 @@ export function registerLayers(tf: Tf): void {
   const classes = [
     ...activationClasses(tf),
     layerClass(tf, additiveAttention),
+    layerClass(tf, alphaDropout),
     layerClass(tf, attention),
     layerClass(tf, axisBatchNormalization),
     layerClass(tf, axisSoftmax),
@@ -49,6 +51,8 @@ export function registerLayers(tf: Tf): void {
     layerClass(tf, depthwiseConv1d),
     layerClass(tf, dilatedDepthwiseConv2d),
     layerClass(tf, einsumDense),
+    layerClass(tf, gaussianDropout),
+    layerClass(tf, gaussianNoise),
     layerClass(tf, groupNormalization),
     layerClass(tf, identity),
     layerClass(tf, normalization),

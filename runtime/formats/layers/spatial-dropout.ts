@@ -9,11 +9,11 @@ const spatialDropout = (rank: number): Definition<z.output<typeof Settings>> => 
   className: `SpatialDropout${rank}D`,
   settings: Settings,
   outputShape: only,
-  compute: ({ tf, settings, inputs, training }) => {
+  compute: ({ tf, settings, inputs, training, seed }) => {
     const x = only(inputs);
     if (!training || settings.rate === 0) return x;
     const channels = x.shape.map((size, axis) => (axis === 0 || axis === x.rank - 1 ? size : 1));
-    return tf.mul(x, tf.dropout(tf.ones(channels), settings.rate));
+    return tf.mul(x, tf.dropout(tf.ones(channels), settings.rate, undefined, seed));
   },
   passesMask: true,
 });

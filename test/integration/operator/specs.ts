@@ -68,6 +68,8 @@ const LEARNED = [{ standardize: {} }, { minMax: {} }, { oneHot: { classes: 10 } 
 
 const KERNEL = { kernelSize: [3, 3], strides: [1, 1], padding: "same", activation: "relu", useBias: true };
 
+const SIMPLE_RNN = { units: 4, returnSequences: true, activation: "relu" };
+
 /** Each layer that TRAINING has not. */
 const LAYERS = [
   { separableConv2d: { filters: 4, ...KERNEL } },
@@ -88,6 +90,15 @@ const LAYERS = [
   { gru: { units: 4, returnSequences: true } },
   { bidirectional: { layer: { lstm: { units: 4, returnSequences: true } }, mergeMode: "concat" } },
   { bidirectional: { layer: { gru: { units: 4, returnSequences: true } }, mergeMode: "concat" } },
+  { bidirectional: { layer: { simpleRnn: { ...SIMPLE_RNN } }, mergeMode: "concat" } },
+  { simpleRnn: { ...SIMPLE_RNN } },
+  { cropping2d: { cropping: [1, 1] } },
+  { permute: { dims: [2, 1] } },
+  { repeatVector: { n: 3 } },
+  { timeDistributed: { dense: { units: 10, activation: "relu", useBias: true } } },
+  { gaussianNoise: { stddev: 0.1 } },
+  { gaussianDropout: { rate: 0.1 } },
+  { alphaDropout: { rate: 0.1 } },
   { embedding: { inputDim: 10, outputDim: 4 } },
   { globalMaxPooling1d: {} },
   { globalMaxPooling2d: {} },
