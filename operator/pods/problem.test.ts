@@ -100,6 +100,37 @@ describe("what is wrong with a pod", () => {
     expect(podProblem(pod(ended(66, { message: "{" })))?.failure.reason).toBe("InputMissing");
   });
 
+  it.each([
+    {
+      what: "a Secret that a container is to get",
+      seen: { waiting: { reason: "CreateContainerConfigError", message: 'secret "s3" not found' } },
+      says: "Secret s3 does not exist in this namespace; create it, or correct the field of spec that names it",
+      final: true,
+    },
+    {
+      what: "a Secret that is to be mounted",
+      seen: { unattached: 'MountVolume.SetUp failed for volume "credentials" : secret "s3" not found' },
+      says: "Secret s3 does not exist in this namespace; create it, or correct the field of spec that names it",
+      final: false,
+    },
+    {
+      what: "a ConfigMap that is to be mounted",
+      seen: { unattached: 'MountVolume.SetUp failed for volume "ca" : configmap "authority" not found' },
+      says: "ConfigMap authority does not exist in this namespace; create it, or correct the field of spec that names it",
+      final: false,
+    },
+    {
+      what: "a key of a Secret",
+      seen: { unattached: 'MountVolume.SetUp failed for volume "s" : references non-existent secret key: token' },
+      says: "add the key, or correct spec",
+      final: false,
+    },
+  ])("names $what, and the remedy", ({ seen, says, final }) => {
+    const problem = podProblem(pod(seen));
+    expect(problem).toMatchObject({ failure: { reason: "ContainerCannotStart" }, final });
+    expect(problem?.failure.message).toContain(says);
+  });
+
   it("names the image that cannot be pulled and the memory to raise", () => {
     const pull = podProblem(pod({ waiting: { reason: "ImagePullBackOff", message: "" } }));
     expect(pull?.failure.message).toContain(IMAGE);

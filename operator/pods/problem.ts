@@ -108,6 +108,8 @@ function waitingProblem({ waiting, image }: PodRecord): Problem | undefined {
   }
   const start = CANNOT_START[waiting.reason];
   if (start === undefined) return undefined;
+  const absent = missingObject(waiting.message);
+  if (absent !== undefined) return { failure: absent, final: start };
   const message = `the container cannot be created (${waiting.reason}): ${truncate(waiting.message, 300)}; correct spec.pod or spec.runtime.image`;
   return { failure: { reason: "ContainerCannotStart", message }, final: start };
 }
@@ -125,9 +127,24 @@ function gate({ metadata, queue, admission }: PodRecord): Failure {
   return reason === "Admitted" ? { reason: "WaitingForAdmission", message } : { reason, message };
 }
 
-/** What the attach controller's message says is wrong. */
+/** A Secret or ConfigMap, or a key of it, that the kubelet looks for in vain. */
+function missingObject(message: string): Failure | undefined {
+  const [, kind, name] = /\b(secret|configmap) "([^"]+)" not found/i.exec(message) ?? [];
+  if (kind !== undefined && name !== undefined) {
+    const what = kind.toLowerCase() === "secret" ? "Secret" : "ConfigMap";
+    const text = `${what} ${name} does not exist in this namespace; create it, or correct the field of spec that names it`;
+    return { reason: "ContainerCannotStart", message: text };
+  }
+  if (!/references non-existent (secret|config) key/i.test(message)) return undefined;
+  const text = `a Secret or ConfigMap lacks a key that spec names: ${truncate(message, 300)}; add the key, or correct spec`;
+  return { reason: "ContainerCannotStart", message: text };
+}
+
+/** What the message of the attach controller or the kubelet says is wrong. */
 function attachment(pod: PodRecord, message: string): Failure {
   if (/multi-attach/i.test(message)) return { reason: "ClaimInUse", message: IN_USE };
+  const absent = missingObject(message);
+  if (absent !== undefined) return absent;
   const text = truncate(message, 300);
   const remedy = `see kubectl describe pod ${pod.metadata.name}`;
   return { reason: "ContainerCannotStart", message: `a volume cannot be attached to the node: ${text}; ${remedy}` };

@@ -6,6 +6,9 @@ import type { PodRecord } from "./pod-record.ts";
 /** How often pods that are slow to start are looked at. */
 export const VOLUME_SECONDS = 10;
 
+/** Of the controller that attaches volumes, and of the kubelet: a Secret, a ConfigMap or a disk is not there. */
+const REASONS: readonly string[] = ["FailedAttachVolume", "FailedMount"];
+
 /** On a node, but nothing of it runs yet: it waits for its image or for a volume. */
 export function waitsForStart(pod: PodRecord): boolean {
   return pod.phase === "Pending" && pod.waiting?.reason === "ContainerCreating";
@@ -24,9 +27,9 @@ export async function withVolumeProblem(
   if (slow === undefined) return pods;
   const { items } = await client.list(CoreEvent, {
     namespace: slow.metadata.namespace,
-    fieldSelector: `involvedObject.uid=${slow.metadata.uid},reason=FailedAttachVolume`,
+    fieldSelector: `involvedObject.uid=${slow.metadata.uid}`,
     signal,
   });
-  const unattached = items.at(-1)?.message;
+  const unattached = items.findLast(({ reason = "" }) => REASONS.includes(reason))?.message;
   return unattached === undefined ? pods : pods.map((pod) => (pod === slow ? { ...pod, unattached } : pod));
 }
