@@ -12,7 +12,9 @@ export const DataFormat = z.enum(["Csv", "Jsonl", "Idx", "Npy", "Npz", "TfRecord
 
 const sourceShape = {
   format: DataFormat,
-  uri: Uri.optional().meta({ description: "Csv, Jsonl, Npz, TfRecord: the file. ImageFolder: the folder" }),
+  uri: Uri.optional().meta({
+    description: "Csv, Jsonl, TfRecord: the file, or a folder of such files. Npz: the file. ImageFolder: the folder",
+  }),
   label: Column.optional().meta({
     description:
       "Csv, Jsonl, TfRecord: name of the column with the label. Npz: name of the array; default y_train or y",

@@ -53,7 +53,10 @@ async function* recordsOf(chunks: AsyncIterable<Uint8Array>, source: string): As
   if (text !== "") throw rejected(source, `line ${begun}`, "a quoted field does not end; close its quotes");
 }
 
-interface Columns {
+/** Where the columns are, by a file's header. */
+export interface Columns {
+  /** Names of the features. */
+  names: string[];
   width: number;
   label: number;
   weight: number | undefined;
@@ -77,7 +80,13 @@ function columnsOf({ fields, line }: CsvRecord, { source, label, weight, columns
     names.map((_, index) => index).filter((index) => index !== labelIndex && index !== weightIndex);
   if (features.length === 0)
     throw rejected(source, `line ${line}`, "there is no column besides the label; add features");
-  return { width: names.length, label: labelIndex, weight: weightIndex, features };
+  return {
+    names: features.map((index) => names[index] ?? ""),
+    width: names.length,
+    label: labelIndex,
+    weight: weightIndex,
+    features,
+  };
 }
 
 function numberAt(record: CsvRecord, index: number, source: string): number {
@@ -94,6 +103,20 @@ export async function parseCsv(
   options: ColumnOptions,
   writer: ExampleWriter,
 ): Promise<Examples> {
+  const { features } = await addCsv(chunks, options, writer);
+  return writer.finish({ source: options.source, exampleShape: [features.length] });
+}
+
+/**
+ * Adds the examples of a CSV file; `former`: the columns of one before it, which it must have too.
+ * Throws Failure: DataRejected, InvalidSpec.
+ */
+export async function addCsv(
+  chunks: AsyncIterable<Uint8Array>,
+  options: ColumnOptions,
+  writer: ExampleWriter,
+  former?: Columns,
+): Promise<Columns> {
   const { source } = options;
   checkColumns(options);
   let columns: Columns | undefined;
@@ -101,6 +124,11 @@ export async function parseCsv(
   for await (const record of recordsOf(chunks, source)) {
     if (columns === undefined) {
       columns = columnsOf(record, options);
+      if (former !== undefined && former.names.join("\n") !== columns.names.join("\n")) {
+        const message =
+          "has other columns than the file before it, or another order; use one header for all, or name the columns";
+        throw rejected(source, `line ${record.line}`, message);
+      }
       row = new Float32Array(columns.features.length);
       continue;
     }
@@ -119,5 +147,5 @@ export async function parseCsv(
   if (columns === undefined) {
     throw rejected(source, "", "has no examples; it needs a header line and one example a line");
   }
-  return writer.finish({ source, exampleShape: [columns.features.length] });
+  return columns;
 }

@@ -1,7 +1,7 @@
 /** Files that NumPy and TensorFlow wrote (test/corpus/data/make.py), read as a manifest declares them. */
 import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import sharp from "sharp";
@@ -80,6 +80,41 @@ it.each([
   const refused = load(source(".cut"));
   await expect(refused).rejects.toMatchObject({ reason: "DataRejected" });
   await expect(refused).rejects.toThrow(/^pvc:.*cut: is damaged: gzip cannot unpack it; copy the file again/);
+});
+
+describe("a folder of files", () => {
+  const shards = async (files: Record<string, string | Uint8Array>) => {
+    const folder = await mkdtemp(join(volumes, "data", "shards-"));
+    for (const [name, bytes] of Object.entries(files)) await writeFile(join(folder, name), bytes);
+    return at(basename(folder));
+  };
+
+  it.each([
+    ["Csv", { "b.csv": "a,b\n2,1\n", "a.csv": "a,b\n1,0\n", _SUCCESS: "" }, { label: "b" }],
+    ["Jsonl", { "b.gz": gzipSync('{"a": 2, "b": 1}\n'), "a.jsonl": '{"a": 1, "b": 0}\n' }, { label: "b" }],
+  ])("of %s gives the examples of all, in the order of their names", async (format, files, options) => {
+    const { dataset, files: read } = await load({ format, uri: await shards(files), ...options });
+    expect(dataset).toMatchObject({ count: 2, exampleShape: [1] });
+    expect([...dataset.features, ...dataset.labels]).toEqual([1, 2, 0, 1]);
+    expect(read.map(({ path }) => path.split("/").at(-1)?.slice(0, 1))).toEqual(["a", "b"]);
+  });
+
+  it("of TfRecord does, too", async () => {
+    const one = await readFile(join(volumes, "data", "examples.tfrecord"));
+    const uri = await shards({ a: one, b: one });
+    const { dataset } = await load({ format: "TfRecord", uri, label: "label", columns: ["pixels"] });
+    expect(dataset.count).toBe(12);
+  });
+
+  it.each([
+    ["of other columns", { a: "a,b\n1,0\n", b: "c,b\n1,0\n" }, "DataRejected", /\/b line 1: has other columns/],
+    ["that are damaged", { a: "a,b\n1,0\n", b: "a,b\nx,0\n" }, "DataRejected", /\/b line 2: column 1 is no number/],
+    ["that has none", { _SUCCESS: "" }, "InputMissing", /is a folder without files; correct the URI/],
+  ])("%s is refused by name", async (_, files, reason, message) => {
+    const result = load({ format: "Csv", uri: await shards(files), label: "b" });
+    await expect(result).rejects.toMatchObject({ reason });
+    await expect(result).rejects.toThrow(message);
+  });
 });
 
 it("NumPy's float16 and bool are read to the value that they hold", async () => {
@@ -222,7 +257,7 @@ it("a format says which fields it needs, and refuses those of others", () => {
 });
 
 it("a folder where a file is expected, and the other way around, is refused by field", async () => {
-  await expect(load({ format: "Csv", uri: "pvc://images/train", label: "a" })).rejects.toThrow(
+  await expect(load({ format: "Npz", uri: "pvc://images/train" })).rejects.toThrow(
     "pvc://images/train (spec.dataset.train.uri) is a folder, no file; correct the URI",
   );
   const missing = loadExamples(DataSource.parse({ format: "Npz", uri: at("no.npz") }), volumes, "spec.dataset.train");

@@ -24,12 +24,18 @@ export async function parseJsonl(
   writer: ExampleWriter,
 ): Promise<Examples> {
   const reader = new RecordReader(options, writer);
+  await addJsonl(chunks, options.source, reader);
+  return reader.finish();
+}
+
+/** Adds the examples of a JSON Lines file. Throws Failure DataRejected. */
+export async function addJsonl(chunks: AsyncIterable<Uint8Array>, source: string, reader: RecordReader): Promise<void> {
+  reader.open(source);
   let line = 0;
-  for await (const text of linesOf(chunks, options.source)) {
+  for await (const text of linesOf(chunks, source)) {
     line += 1;
     if (text.trim() === "") continue;
     const where = `line ${line}`;
-    reader.add(objectOf(text, options.source, where), where);
+    reader.add(objectOf(text, source, where), where);
   }
-  return reader.finish();
 }

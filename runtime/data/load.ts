@@ -7,17 +7,17 @@ import { type FileRecord, listFiles, sha256OfFile } from "../store/files.ts";
 import { resolveInput } from "../store/uri.ts";
 import { type ArrayFile, readArrays } from "./array-file.ts";
 import { type ByteSource, ofFile } from "./byte-source.ts";
-import { parseCsv } from "./csv.ts";
+import { type Columns, addCsv } from "./csv.ts";
 import type { Dataset, Examples } from "./dataset.ts";
 import { ExampleWriter, isInMemory } from "./example-writer.ts";
 import { openUnpacked, unpackedBytes } from "./gzip.ts";
 import { openIdx } from "./idx.ts";
 import { readImageFolder } from "./image-folder.ts";
-import { parseJsonl } from "./jsonl.ts";
+import { addJsonl } from "./jsonl.ts";
 import { openNpy } from "./npy.ts";
 import { readNpz } from "./npz.ts";
-import type { ColumnOptions } from "./records.ts";
-import { parseTfRecord } from "./tf-record.ts";
+import { type ColumnOptions, RecordReader } from "./records.ts";
+import { addTfRecord } from "./tf-record.ts";
 
 export interface Loaded<E extends Examples = Examples> {
   dataset: E;
@@ -44,6 +44,12 @@ async function recordOf({ uri, local }: Place): Promise<FileRecord> {
   return { path: uri, bytes: (await stat(local)).size, sha256: await sha256OfFile(local) };
 }
 
+async function recordsOf(places: readonly Place[]): Promise<FileRecord[]> {
+  const records: FileRecord[] = [];
+  for (const place of places) records.push(await recordOf(place));
+  return records;
+}
+
 function missing(field: string): Failure {
   return new Failure("InvalidSpec", `${field} is missing; set it`);
 }
@@ -63,9 +69,22 @@ async function placeOf(
   return { uri, local };
 }
 
-function columnsOf({ source: { label, columns, weight }, field }: Request, { uri }: Place): ColumnOptions {
+function columnsOf({ source: { uri, label, columns, weight }, field }: Request): ColumnOptions {
+  if (uri === undefined) throw missing(`${field}.uri`);
   if (label === undefined) throw missing(`${field}.label`);
   return { source: uri, label, columns, weight };
+}
+
+/** The file that `uri` names, or the files of the folder in the order of their names; those of Hadoop's writers begin with `_`. */
+async function shardsOf({ source, volumes, field }: Request): Promise<Place[]> {
+  const { uri } = source;
+  if (uri === undefined) throw missing(`${field}.uri`);
+  const local = await resolveInput(uri, volumes, source);
+  if (!(await stat(local)).isDirectory()) return [{ uri, local }];
+  const names = (await listFiles(local)).filter((name) => !/(^|\/)_/.test(name));
+  if (names.length === 0)
+    throw new Failure("InputMissing", `${uri} (${field}.uri) is a folder without files; correct the URI`);
+  return names.map((name) => ({ uri: `${uri}/${name}`, local: join(local, name) }));
 }
 
 const streamOf = ({ local, uri }: Place) => unpackedBytes(local, uri);
@@ -112,20 +131,39 @@ async function fromImages(request: Request): Promise<Loaded> {
   if (image === undefined) throw missing(`${request.field}.image`);
   const dataset = await readImageFolder(local, { image, source: uri }, request.writer);
   const paths = await listFiles(local);
-  const files: FileRecord[] = [];
-  for (const path of paths) files.push(await recordOf({ uri: `${uri}/${path}`, local: join(local, path) }));
+  const files = await recordsOf(paths.map((path) => ({ uri: `${uri}/${path}`, local: join(local, path) })));
   return { dataset, files };
 }
 
+async function fromCsv(request: Request): Promise<Loaded> {
+  const places = await shardsOf(request);
+  const options = columnsOf(request);
+  let columns: Columns | undefined;
+  for (const place of places) {
+    columns = await addCsv(streamOf(place), { ...options, source: place.uri }, request.writer, columns);
+  }
+  const exampleShape = [columns?.features.length ?? 0];
+  return { dataset: request.writer.finish({ source: options.source, exampleShape }), files: await recordsOf(places) };
+}
+
+/** Records of one file after the other. */
+async function fromRecords(
+  request: Request,
+  add: (place: Place, reader: RecordReader) => Promise<void>,
+): Promise<Loaded> {
+  const places = await shardsOf(request);
+  const reader = new RecordReader(columnsOf(request), request.writer);
+  for (const place of places) await add(place, reader);
+  return { dataset: reader.finish(), files: await recordsOf(places) };
+}
+
 const READERS: Record<Format, (request: Request) => Promise<Loaded>> = {
-  Csv: (request) => fromFile(request, (place) => parseCsv(streamOf(place), columnsOf(request, place), request.writer)),
-  Jsonl: (request) =>
-    fromFile(request, (place) => parseJsonl(streamOf(place), columnsOf(request, place), request.writer)),
+  Csv: fromCsv,
+  Jsonl: (request) => fromRecords(request, (place, reader) => addJsonl(streamOf(place), place.uri, reader)),
   TfRecord: (request) =>
-    fromFile(request, (place) =>
+    fromRecords(request, (place, reader) =>
       withFiles([place], async ([bytes]) => {
-        if (bytes === undefined) throw missing(`${request.field}.uri`);
-        return parseTfRecord(bytes, columnsOf(request, place), request.writer);
+        if (bytes !== undefined) await addTfRecord(bytes, place.uri, reader);
       }),
     ),
   Idx: (request) => fromArrays(request, openIdx),

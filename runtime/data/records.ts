@@ -64,6 +64,7 @@ function flatten(value: unknown, shape: readonly number[], into: number[]): bool
 export class RecordReader {
   readonly #options: ColumnOptions;
   readonly #writer: ExampleWriter;
+  #source: string;
   #features: Column[] | undefined;
   #label: Column = { name: "", shape: [] };
 
@@ -71,19 +72,25 @@ export class RecordReader {
   constructor(options: ColumnOptions, writer: ExampleWriter) {
     checkColumns(options);
     this.#options = options;
+    this.#source = options.source;
     this.#writer = writer;
+  }
+
+  /** Records from here on are of this file, for messages. */
+  open(source: string): void {
+    this.#source = source;
   }
 
   /** `where`: such as `line 3`. Throws Failure DataRejected. */
   add(record: Readonly<Record<string, unknown>>, where: string): void {
-    const { source, weight } = this.#options;
+    const { weight } = this.#options;
     this.#features ??= this.#begin(record, where);
     const features = this.#features.flatMap((column) => this.#values(record, column, where));
     this.#writer.features(features);
     this.#writer.labels(this.#values(record, this.#label, where));
     if (weight === undefined) return;
     const [value = NaN] = this.#values(record, { name: weight, shape: [] }, where);
-    this.#writer.weights([checkWeight(value, source, where)]);
+    this.#writer.weights([checkWeight(value, this.#source, where)]);
   }
 
   /** Throws Failure DataRejected when there are no examples. */
@@ -97,7 +104,8 @@ export class RecordReader {
   }
 
   #begin(record: Readonly<Record<string, unknown>>, where: string): Column[] {
-    const { source, label, weight, columns } = this.#options;
+    const { label, weight, columns } = this.#options;
+    const source = this.#source;
     const column = (name: string): Column => {
       if (!Object.hasOwn(record, name)) throw this.#missing(name, where);
       const shape = shapeOf(record[name]);
@@ -120,17 +128,13 @@ export class RecordReader {
     if (flatten(record[name], shape, values)) return values;
     const form = shape.length === 0 ? "no number" : `no list of numbers of the form [${shape.join(", ")}]`;
     throw rejected(
-      this.#options.source,
+      this.#source,
       where,
       `${quoted(name)} is ${form} that float32 can hold; correct or remove the example`,
     );
   }
 
   #missing(name: string, where: string): Failure {
-    return rejected(
-      this.#options.source,
-      where,
-      `there is no column ${quoted(name)}; add it, or correct the declaration`,
-    );
+    return rejected(this.#source, where, `there is no column ${quoted(name)}; add it, or correct the declaration`);
   }
 }

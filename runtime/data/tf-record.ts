@@ -120,16 +120,22 @@ export async function parseTfRecord(
   writer: ExampleWriter,
 ): Promise<Examples> {
   const reader = new RecordReader(options, writer);
+  await addTfRecord(bytes, options.source, reader);
+  return reader.finish();
+}
+
+/** Adds the examples of a TFRecord file. Throws Failure DataRejected. */
+export async function addTfRecord(bytes: ByteSource, source: string, reader: RecordReader): Promise<void> {
+  reader.open(source);
   let number = 0;
-  for await (const message of recordsOf(bytes, options.source)) {
+  for await (const message of recordsOf(bytes, source)) {
     number += 1;
     const where = `record ${number}`;
     try {
       reader.add(exampleOf(message), where);
     } catch (error) {
       if (!(error instanceof ProtobufSyntaxError)) throw error;
-      throw rejected(options.source, where, "is no tf.train.Example; write the examples as such", error);
+      throw rejected(source, where, "is no tf.train.Example; write the examples as such", error);
     }
   }
-  return reader.finish();
 }
