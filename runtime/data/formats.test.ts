@@ -82,13 +82,14 @@ it.each([
   await expect(refused).rejects.toThrow(/^pvc:.*cut: is damaged: gzip cannot unpack it; copy the file again/);
 });
 
-describe("a folder of files", () => {
-  const shards = async (files: Record<string, string | Uint8Array>) => {
-    const folder = await mkdtemp(join(volumes, "data", "shards-"));
-    for (const [name, bytes] of Object.entries(files)) await writeFile(join(folder, name), bytes);
-    return at(basename(folder));
-  };
+/** URI of a new folder with these files. */
+async function shards(files: Record<string, string | Uint8Array>): Promise<string> {
+  const folder = await mkdtemp(join(volumes, "data", "shards-"));
+  for (const [name, bytes] of Object.entries(files)) await writeFile(join(folder, name), bytes);
+  return at(basename(folder));
+}
 
+describe("a folder of files", () => {
   it.each([
     ["Csv", { "b.csv": "a,b\n2,1\n", "a.csv": "a,b\n1,0\n", _SUCCESS: "" }, { label: "b" }],
     ["Jsonl", { "b.gz": gzipSync('{"a": 2, "b": 1}\n'), "a.jsonl": '{"a": 1, "b": 0}\n' }, { label: "b" }],

@@ -125,7 +125,7 @@ function cropped(field: string, length: number, cropping: number): number {
 
 function permuted(field: string, input: readonly number[], dims: readonly number[]): number[] {
   const all = input.map((_, index) => index + 1);
-  if (dims.toSorted().join() === all.join()) return dims.map((dim) => input[dim - 1] ?? 0);
+  if (dims.toSorted((a, b) => a - b).join() === all.join()) return dims.map((dim) => input[dim - 1] ?? 0);
   throw invalid(`${field}.dims`, `must have each of ${all.join(", ")} once, as it gets ${show(input)}; correct it`);
 }
 
