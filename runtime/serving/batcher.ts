@@ -117,8 +117,8 @@ export class Batcher {
 
   #admit(bytes: number, caller: string): void {
     const { maxWaiting, maxWaitingBytes } = this.#options;
-    const full = new RequestError("QueueFull", `${maxWaiting} requests are waiting already; try again later`);
     if (this.#queue.size >= maxWaiting) {
+      const full = new RequestError("QueueFull", `${maxWaiting} requests are waiting already; try again later`);
       // Whoever has filled the queue gives way to who has not.
       const victim = this.#queue.victimFor(caller);
       if (victim === undefined) throw full;

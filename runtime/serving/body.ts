@@ -89,7 +89,10 @@ function collect(request: IncomingMessage, { limit, hold }: BodyLimits): Promise
     request.on("end", () =>
       resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)),
     );
-    request.on("close", () => reject(new RequestError("Cancelled", "the client has closed the request")));
+    request.on("close", () => {
+      // It comes after the end, too, and an error costs much more than to look.
+      if (!request.readableEnded) reject(new RequestError("Cancelled", "the client has closed the request"));
+    });
     request.on("error", reject);
   });
 }

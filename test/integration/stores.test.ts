@@ -10,11 +10,14 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { CreateBucketCommand, ListObjectsV2Command, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { parse, stringify } from "yaml";
+import { API_VERSION } from "../../crds/common.ts";
 import { ENV } from "../../crds/contract/names.ts";
 import type { RunOutput } from "../../crds/contract/run.ts";
 import type { Access } from "../../crds/location.ts";
 import { removeCandidates, Workplace } from "../../runtime/optimization/workplace.ts";
 import { readServeOptions } from "../../runtime/serving/options.ts";
+import { linear, writeLinearModel } from "../../runtime/serving/testing/models.ts";
+import { closePrograms, startServer } from "../../runtime/serving/testing/program.ts";
 import { openArtefact } from "../../runtime/store/artefact.ts";
 import { type ArtefactDescription, writeArtefact } from "../../runtime/store/artefact-writer.ts";
 import { CheckpointStore, removeCheckpoints } from "../../runtime/store/checkpoint-store.ts";
@@ -26,6 +29,7 @@ import { Authority } from "../cluster/certificates.ts";
 import { type RegistryServer, type S3Server, startRegistry, startS3 } from "../cluster/servers.ts";
 
 const MAIN = fileURLToPath(new URL("../../runtime/main.ts", import.meta.url));
+const MNIST = fileURLToPath(new URL("../../examples/mnist/", import.meta.url));
 const DIGITS = fileURLToPath(new URL("../../examples/digits/", import.meta.url));
 
 const DESCRIPTION: ArtefactDescription = {
@@ -67,6 +71,8 @@ beforeAll(async () => {
   process.env[ENV.caBundles] = join(root, "ca");
 });
 
+afterEach(closePrograms);
+
 afterAll(() => rm(root, { recursive: true }));
 
 /** A Secret as the kubelet mounts it. */
@@ -75,6 +81,21 @@ async function secret(secretName: string, data: Record<string, string>): Promise
   await mkdir(folder, { recursive: true });
   for (const [key, value] of Object.entries(data)) await writeFile(join(folder, key), value);
   return { secretName };
+}
+
+/** What a ModelDeployment of that model answers to rows. */
+async function answersOf(uri: string, access: Access, instances: number[][]): Promise<unknown> {
+  const manifest = {
+    apiVersion: API_VERSION,
+    kind: "ModelDeployment",
+    metadata: { name: "net" },
+    spec: { model: { uri, ...access }, runtime: { engine: "Wasm" } },
+  };
+  const file = join(root, "model-deployment.yaml");
+  await writeFile(file, stringify(manifest));
+  const { url } = await startServer(["-f", file], { NODE_OPTIONS: "" });
+  const answer = await fetch(`${url}/v1/models/net:predict`, { method: "POST", body: JSON.stringify({ instances }) });
+  return await answer.json();
 }
 
 const inRegistry = (version: string) => `oci://registry.lab/team/net${version}`;
@@ -298,9 +319,9 @@ describe("A registry", () => {
   let digest: string;
 
   /** Pushes files as an artifact, as the distribution specification says it. */
-  async function push(files: Record<string, string>): Promise<string> {
+  async function push(files: Record<string, string | Buffer>): Promise<string> {
     const authorization = `Basic ${btoa(`${server.username}:${server.password}`)}`;
-    const blob = async (text: string) => {
+    const blob = async (text: string | Buffer) => {
       const of = `sha256:${createHash("sha256").update(text).digest("hex")}`;
       const begun = await fetch(`${server.url}/v2/team/net/blobs/uploads/`, {
         method: "POST",
@@ -346,6 +367,16 @@ describe("A registry", () => {
     }
   });
 
+  it("gives a server its model", async () => {
+    const folder = await writeLinearModel(join(root, "linear"));
+    const files = ["model.json", "weights.bin"].map(
+      async (name) => [name, await readFile(join(folder, name))] as const,
+    );
+    const pushed = await push(Object.fromEntries(await Promise.all(files)));
+    const row = [1, 2, 3, 4];
+    expect(await answersOf(inRegistry(`@${pushed}`), access, [row])).toEqual({ predictions: [linear(row)] });
+  }, 120_000);
+
   it("takes credentials of the form that image pulls use", async () => {
     const auth = btoa(`${server.username}:${server.password}`);
     const config = JSON.stringify({ auths: { "registry.lab": { auth } } });
@@ -382,10 +413,12 @@ describe("A web server", () => {
     await mkdir(join(root, "ca/lab"), { recursive: true });
     await writeFile(join(root, "ca/lab/ca.crt"), await readFile(pki.path("ca.crt")));
     const [key, cert] = await Promise.all([readFile(pki.path("web.key")), readFile(pki.path("web.crt"))]);
+    const model = await readFile(join(MNIST, "model.h5"));
     server = createServer({ key, cert }, (request, response) => {
       const start = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1] ?? 0);
       if (request.url === "/moved") return response.writeHead(302, { location: "/file.csv" }).end();
       if (request.url === "/inward") return response.writeHead(302, { location: "https://127.0.0.1/x" }).end();
+      if (request.url === "/model.h5") return response.end(model);
       if (request.url === "/plain") return response.writeHead(302, { location: "http://localhost/x" }).end();
       if (request.url === "/round") return response.writeHead(302, { location: "/round" }).end();
       if (request.url !== "/file.csv") return response.writeHead(404).end();
@@ -419,6 +452,14 @@ describe("A web server", () => {
     expect((await readFile(path, "utf8")) === content).toBe(true);
     expect(broken).toBe(1);
   }, 30_000);
+
+  it("gives a server its model", async () => {
+    const text = await readFile(join(MNIST, "answers.json"), "utf8");
+    const { rows, keras } = JSON.parse(text) as { rows: number[][]; keras: number[][] };
+    const { predictions } = (await answersOf(`https://${host}/model.h5`, access, rows)) as { predictions: number[][] };
+    const expected = keras.map((row) => row.map((value): unknown => expect.closeTo(value, 5)));
+    expect(predictions).toEqual(expected);
+  }, 120_000);
 
   it("is not asked when its address is private and nobody allowed it", async () => {
     delete process.env[ENV.allowedHosts];
