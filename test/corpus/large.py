@@ -1,4 +1,4 @@
-"""Makes models of the size that is in use with Keras: random weights, inputs, and what Keras answers.
+"""Makes models of the size that is in use with Keras: random weights, inputs, and what Keras answers, also in float64.
 
     python3 -m venv VENV && VENV/bin/pip install -r test/corpus/requirements.txt
     VENV/bin/python test/corpus/large.py FOLDER [NAME...]
@@ -24,6 +24,18 @@ from packing import packed
 ROWS = 2
 
 
+def exact_outputs(name, model, inputs):
+    """What the same model answers when it is computed in float64."""
+    keras.config.set_dtype_policy("float64")
+    try:
+        exact = architectures.FULL[name]()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    exact.set_weights(model.get_weights())
+    wide = [one.astype("float64") if one.dtype == np.float32 else one for one in inputs]
+    return [np.asarray(one, "float32") for one in keras.tree.flatten(exact.predict(wide if len(wide) > 1 else wide[0], verbose=0))]
+
+
 def make(name, folder):
     folder.mkdir(parents=True, exist_ok=True)
     keras.backend.clear_session()
@@ -34,7 +46,8 @@ def make(name, folder):
     inputs = architectures.inputs_for(model, random, ROWS)
     outputs = keras.tree.flatten(model.predict(inputs if len(inputs) > 1 else inputs[0], verbose=0))
     model.save(folder / "model.keras")
-    (folder / "example.json").write_text(json.dumps({"inputs": [packed(one) for one in inputs], "outputs": [packed(one) for one in outputs]}))
+    example = {"inputs": inputs, "outputs": outputs, "exact": exact_outputs(name, model, inputs)}
+    (folder / "example.json").write_text(json.dumps({key: [packed(one) for one in arrays] for key, arrays in example.items()}))
     print(f"{name}: {model.count_params() / 1e6:.1f} million parameters", flush=True)
 
 
