@@ -52,7 +52,8 @@ it("keeps every value within half a step when the range has no zero", () => {
 });
 
 it("rounds halves to the even neighbour", () => {
-  expect([127.5, 25.5, -25.5, 0.5, 1.5, 2.4].map(roundHalfToEven)).toEqual([128, 26, -26, 0, 2, 2]);
+  const values = [127.5, 25.5, -25.5, 0.5, -0.5, 1.5, -1.5, 2.4];
+  expect(values.map(roundHalfToEven)).toEqual([128, 26, -26, 0, 0, 2, -2, 2]);
 });
 
 it("refuses weights that are not finite", () => {

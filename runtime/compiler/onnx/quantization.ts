@@ -1,4 +1,5 @@
 /** Numbers as integers of 8 bits: x = (q - zeroPoint) scale. Halves are rounded to even, as ONNX and numpy do. */
+import { roundHalfToEven } from "../../formats/quantization.ts";
 
 export interface Range {
   readonly min: number;
@@ -13,13 +14,6 @@ export interface Affine {
 const LIMITS = { uint8: { low: 0, high: 255 }, int8: { low: -128, high: 127 } } as const;
 export type Integer = keyof typeof LIMITS;
 
-export function roundHalfEven(x: number): number {
-  const below = Math.floor(x);
-  const rest = x - below;
-  if (rest !== 0.5) return Math.round(x);
-  return below % 2 === 0 ? below : below + 1;
-}
-
 /** Scale and zero point that hold the range, widened to hold zero exactly. */
 export function affineOf({ min, max }: Range, type: Integer): Affine {
   const { low, high } = LIMITS[type];
@@ -27,7 +21,7 @@ export function affineOf({ min, max }: Range, type: Integer): Affine {
   // float32, as the file has it.
   const scale = Math.fround((to - from) / (high - low));
   if (!(scale > 0)) return { scale: 1, zeroPoint: 0 };
-  const zeroPoint = roundHalfEven(low - from / scale);
+  const zeroPoint = roundHalfToEven(low - from / scale);
   return { scale, zeroPoint: Math.min(high, Math.max(low, zeroPoint)) };
 }
 
@@ -39,7 +33,7 @@ export function quantize(
   const { low, high } = LIMITS[type];
   const quantized = type === "uint8" ? new Uint8Array(values.length) : new Int8Array(values.length);
   for (let index = 0; index < values.length; index++) {
-    const q = roundHalfEven(Math.fround((values[index] ?? 0) / scale)) + zeroPoint;
+    const q = roundHalfToEven(Math.fround((values[index] ?? 0) / scale)) + zeroPoint;
     quantized[index] = Math.min(high, Math.max(low, q));
   }
   return quantized;
@@ -66,7 +60,7 @@ export function quantizeWeights(
   const scales = largest.map((size) => (size === 0 ? 1 : size / 127));
   const data = new Int8Array(values.length);
   for (let index = 0; index < values.length; index++) {
-    const q = roundHalfEven((values[index] ?? 0) / (scales[channelOf(index)] ?? 1));
+    const q = roundHalfToEven((values[index] ?? 0) / (scales[channelOf(index)] ?? 1));
     data[index] = Math.min(127, Math.max(-127, q));
   }
   return { data, scales: Float32Array.from(scales) };

@@ -2,6 +2,7 @@
  * Products, pooling, sums and concatenations that take and give integers of 8 bits, by ranges that were observed
  * beforehand. What has no such form is computed in float32 in between.
  */
+import { roundHalfToEven } from "../../formats/quantization.ts";
 import type { Value } from "../graph.ts";
 import { type Chain, channelsOf, chainOf } from "./chain.ts";
 import { type Emitter } from "./emitter.ts";
@@ -9,7 +10,6 @@ import { commonLayout } from "./elementwise.ts";
 import { CONTRIBUTED, type IntegerKernel, gatherIntegers, storeKernel } from "./integers.ts";
 import { convolutionAttributes, storeVector, writeRows } from "./linear.ts";
 import { type NodeOf, type Quantizers, at, outputOf } from "./operation.ts";
-import { roundHalfEven } from "./quantization.ts";
 import { windowAttributes } from "./windows.ts";
 
 const isComputed = (emitter: Emitter, value: Value) => emitter.literal(value) === undefined;
@@ -57,7 +57,7 @@ function storeBias(emitter: Emitter, { product, input, bias }: Chain, { scales }
   const scale = emitter.affineOf(input)?.scale ?? 1;
   const limit = 2 ** 31 - 1;
   const values = Int32Array.from(scales, (own, channel) =>
-    Math.max(-limit, Math.min(limit, roundHalfEven((bias?.[channel] ?? 0) / (scale * own)))),
+    Math.max(-limit, Math.min(limit, roundHalfToEven((bias?.[channel] ?? 0) / (scale * own)))),
   );
   return emitter.tensor(`${product.name}_bias`, "int32", [values.length], values);
 }
