@@ -11,7 +11,14 @@ const Subdomain = z
 
 const ParentReference = z
   .strictObject({
-    name: Subdomain.meta({ description: "Name of the Gateway, in this namespace" }),
+    name: Subdomain.meta({ description: "Name of the Gateway" }),
+    namespace: z
+      .string()
+      .min(1)
+      .max(63)
+      .regex(new RegExp(`^${LABEL}$`))
+      .optional()
+      .meta({ description: "Namespace of the Gateway, whose allowedRoutes decide; default: this one" }),
     sectionName: Subdomain.optional().meta({ description: "One listener of it only" }),
     port: z.int().min(1).max(65_535).optional().meta({ description: "Its listeners on this port only" }),
   })

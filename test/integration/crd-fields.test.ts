@@ -42,6 +42,7 @@ const LATER: Record<string, string> = {
     gpuWaitTimeout: "fails after its timeout where it is told so",
   }),
   "route.parentRefs[].name": ROUTE,
+  "route.parentRefs[].namespace": ROUTE,
   "route.parentRefs[].sectionName": ROUTE,
   "route.parentRefs[].port": ROUTE,
   "route.hostnames[]": ROUTE,

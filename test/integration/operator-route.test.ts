@@ -100,7 +100,7 @@ describe("spec.route", () => {
 
   it("follows what spec.route says, and never a revision", async () => {
     const before = await space.get("modeldeployments", "digits");
-    const parentRefs = [{ name: "inner" }, { name: "public", sectionName: "a" }, { name: "public", sectionName: "b" }];
+    const parentRefs = [{ name: "inner", namespace: "gateways" }, { name: "public", sectionName: "a" }, { name: "public", sectionName: "b" }];
     await space.patch("modeldeployments", "digits", { route: { parentRefs, hostnames: null } });
     const { spec } = await until("the route has changed", async () => {
       const route = await server.api.get<HttpRoute>(routePath("digits"));
@@ -109,7 +109,7 @@ describe("spec.route", () => {
     });
     expect(spec.parentRefs).toMatchObject(parentRefs);
     // What was said of the route as it was before counts no more.
-    const status = await routeReady("digits", "RoutePending", /Gateway inner/);
+    const status = await routeReady("digits", "RoutePending", /Gateway gateways\/inner/);
     expect(status.stableRevision).toBe(before.status.stableRevision);
     expect(status.revisions).toHaveLength(1);
   }, 120_000);

@@ -10,8 +10,7 @@ import { identityOf, type Write } from "../../writes.ts";
 import { SERVICE_PORT } from "../objects.ts";
 import { childMetadata, type DeploymentOwner } from "../revision.ts";
 
-/** Controllers may name the namespace, which spec leaves out. */
-type Parent = Route["parentRefs"][number] & { readonly namespace?: string };
+type Parent = Route["parentRefs"][number];
 
 interface RouteCondition {
   readonly type: string;
@@ -85,6 +84,7 @@ export function planHttpRoute(owner: DeploymentOwner, live: Stored<IHttpRoute> |
 
 function isAs({ spec, metadata }: Stored<IHttpRoute>, wanted: ReturnType<typeof httpRoute>): boolean {
   const { parentRefs, rules } = wanted.spec;
+  const text = textIn(wanted.metadata.namespace);
   const { hostnames = [] } = wanted.spec as NonNullable<IHttpRoute["spec"]>;
   return (
     (spec?.parentRefs ?? []).map(text).join() === parentRefs.map(text).join() &&
@@ -95,17 +95,19 @@ function isAs({ spec, metadata }: Stored<IHttpRoute>, wanted: ReturnType<typeof 
   );
 }
 
-/** Without what the API server and controllers add. */
-function text({ name, sectionName, port }: Parent): string {
-  return canonicalJson({ name, sectionName, port });
+/** Without what the API server and controllers add, and with the namespace that may be left out. */
+function textIn(own: string) {
+  return ({ name, namespace = own, sectionName, port }: Parent): string =>
+    canonicalJson({ name, namespace, sectionName, port });
 }
 
 const QUESTIONS = ["Accepted", "ResolvedRefs"] as const;
 
 /** What the gateways' controllers say of the route as it is now. */
-export function routeState(route: Route, live: Stored<IHttpRoute> | undefined): RouteState {
+export function routeState(owner: DeploymentOwner, route: Route, live: Stored<IHttpRoute> | undefined): RouteState {
+  const text = textIn(owner.metadata.namespace);
   for (const parent of route.parentRefs) {
-    const gateway = `Gateway ${parent.name}`;
+    const gateway = `Gateway ${parent.namespace === undefined ? "" : `${parent.namespace}/`}${parent.name}`;
     const said = live?.status?.parents?.find(({ parentRef }) => text(parentRef) === text(parent));
     for (const question of QUESTIONS) {
       const answer = said?.conditions?.find(({ type }) => type === question);

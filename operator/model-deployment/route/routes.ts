@@ -38,7 +38,7 @@ export class Routes {
       const live = await this.#client.find(HttpRoute, namespace, name, { signal });
       const { refusal } = await this.#children.write(keyOfObject(owner), owner, planHttpRoute(owner, live), signal);
       if (route === undefined) return undefined;
-      const state = refusal === undefined ? routeState(route, live) : refused(refusal);
+      const state = refusal === undefined ? routeState(owner, route, live) : refused(refusal);
       return outcome(state);
     } catch (error) {
       const known = error instanceof ApiError ? unavailable(error) : undefined;
