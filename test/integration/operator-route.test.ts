@@ -100,7 +100,11 @@ describe("spec.route", () => {
 
   it("follows what spec.route says, and never a revision", async () => {
     const before = await space.get("modeldeployments", "digits");
-    const parentRefs = [{ name: "inner", namespace: "gateways" }, { name: "public", sectionName: "a" }, { name: "public", sectionName: "b" }];
+    const parentRefs = [
+      { name: "inner", namespace: "gateways" },
+      { name: "public", sectionName: "a" },
+      { name: "public", sectionName: "b" },
+    ];
     await space.patch("modeldeployments", "digits", { route: { parentRefs, hostnames: null } });
     const { spec } = await until("the route has changed", async () => {
       const route = await server.api.get<HttpRoute>(routePath("digits"));
