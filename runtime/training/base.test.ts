@@ -153,9 +153,9 @@ const messages = (model: object, change?: object) => {
   return checked.ok ? [] : checked.errors.map(({ message }) => message);
 };
 
-it("admission asks for layers or a base, and for no steps before a base", () => {
+it("admission asks for layers, a topology or a base, and for no steps before a base", () => {
   expect(messages({})).toEqual([
-    "layers or base must be set; declare the model's layers, or name a model that learns on",
+    "layers, topology or base must be set; declare the model's layers, or name a model that learns on",
   ]);
   expect(messages({ base: { uri } }, { preprocessing: [{ rescale: { scale: 2 } }] })).toEqual([
     "a base takes the features that it was trained on, and prepares them itself; remove all steps but oneHot",
