@@ -120,7 +120,7 @@ const BAD: readonly Bad[] = [
     what: "its container cannot be created",
     happens: (pod) => kubelet.waiting(pod, "CreateContainerConfigError", 'secret "s3" not found'),
     reason: "ContainerCannotStart",
-    says: /secret "s3" not found.*correct spec\.pod/,
+    says: /Secret s3 does not exist in this namespace; create it, or correct/,
   },
   {
     what: "its model cannot be downloaded",
