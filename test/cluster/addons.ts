@@ -8,6 +8,7 @@ import type { Cluster } from "./cluster.ts";
 import { command } from "./command.ts";
 import { packProgram } from "./image.ts";
 import { cacheFolder } from "./places.ts";
+import { until } from "./wait.ts";
 
 const MODULES = join(import.meta.dirname, "addons");
 
@@ -26,6 +27,8 @@ interface Addon {
     readonly namespace: string;
     /** Helm values, for an image of this name and tag. */
     readonly values: (repository: string, tag: string) => unknown;
+    /** What the API server takes once the add-on's webhooks answer: they do so a moment after its pod is ready. */
+    readonly taken?: unknown;
   };
   /** Folder in the module of what kubectl applies by `-k`. */
   readonly kinds?: string;
@@ -86,6 +89,12 @@ export const addons: readonly Addon[] = [
         },
         managerConfig: { controllerManagerConfigYaml: JSON.stringify(KUEUE_CONFIGURATION) },
       }),
+      taken: {
+        apiVersion: "batch/v1",
+        kind: "Job",
+        metadata: { name: "kueue-is-there", namespace: "default" },
+        spec: { template: { spec: { restartPolicy: "Never", containers: [{ name: "none", image: "none" }] } } },
+      },
     },
   },
   { name: "gateway-api", module: "sigs.k8s.io/gateway-api", kinds: "config/crd" },
@@ -169,6 +178,14 @@ async function installServer(
   } finally {
     await rm(work, { recursive: true, force: true });
   }
+  if (server.taken !== undefined) await whenTaken(cluster, name, server.taken, env);
+}
+
+/** Nothing is created. */
+async function whenTaken({ bin }: Cluster, name: string, object: unknown, env: NodeJS.ProcessEnv): Promise<void> {
+  const args = ["create", "--dry-run=server", "-f", "-"];
+  const options = { env, input: JSON.stringify(object) };
+  await until(`the webhooks of ${name} answer`, () => command(join(bin, "kubectl"), args, options), { every: 250 });
 }
 
 async function loadProgram(cluster: Cluster, program: string, reference: string): Promise<void> {

@@ -12,7 +12,7 @@ const quiet = () => undefined;
 
 let platform: Platform;
 let kubectl: Kubectl;
-let remove: () => Promise<void>;
+let remove: (() => Promise<void>) | undefined;
 
 /** Kueue is built where it is not in the cache. */
 beforeAll(async () => {
@@ -33,7 +33,7 @@ beforeAll(async () => {
 }, 900_000);
 
 afterAll(async () => {
-  await remove();
+  await remove?.();
   await kubectl.run(["delete", "localqueue", "--all", "--wait=false"]);
   await kubectl.run(["delete", "clusterqueue,resourceflavor,priorityclass", NAME, "--wait=false"]);
 });
