@@ -75,8 +75,8 @@ async function podsOf(label: string): Promise<string[]> {
 }
 
 it("a training is admitted, preempted by one of higher priority, and goes on where it was saved", async () => {
-  // Long enough to be met in its midst.
-  const long = { ...queued, epochs: 1000, batchSize: 16, checkpoint: { everyEpochs: 1 } };
+  // It does not end while it is looked at.
+  const long = { ...queued, epochs: 100_000, batchSize: 16, checkpoint: { everyEpochs: 1 } };
   await kubectl.apply(smallTraining("first", long));
   await kubectl.until("trainingjob", "first", (job) => job.status?.state === "Training" && stepOf(job) >= 200);
   await kubectl.apply(smallTraining("second", queued));
@@ -89,12 +89,19 @@ it("a training is admitted, preempted by one of higher priority, and goes on whe
   expect(preempted.status).toMatchObject({ state: "Queued", restarts: 0 });
   expect(condition(preempted, "Failed")?.status).toBe("False");
   await kubectl.until("trainingjob", "urgent", succeeded);
-  const first = await kubectl.until("trainingjob", "first", succeeded);
+  const first = await kubectl.until(
+    "trainingjob",
+    "first",
+    (job) => job.status?.state === "Training" && stepOf(job) > Number(job.status.resumed?.step ?? Infinity),
+  );
   expect(first.status?.resumed?.step).toBeGreaterThanOrEqual(200);
-  expect(first.status).toMatchObject({ epoch: 1000, restarts: 0 });
+  expect(first.status).toMatchObject({ restarts: 0 });
+  expect(reasonOf(first)).toBe("Admitted");
   expect(first.status?.lastFailure).toBeUndefined();
-  await kubectl.until("trainingjob", "second", succeeded);
   expect(await eventsOf("first")).toEqual(expect.arrayContaining(["Admitted", "Preempted", "Resumed"]));
+  // Its place is free for who still waits.
+  await kubectl.run(["delete", "trainingjob", "first"]);
+  await kubectl.until("trainingjob", "second", succeeded);
 });
 
 it("all workers of a training are admitted together, or none", async () => {
