@@ -59,7 +59,7 @@ export class Positions {
       );
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      this.#absentUntil = this.#clock.monotonic() + ABSENT_SECONDS * 1000;
+      this.#absentUntil = this.#clock.monotonic() + (error.isNotFound ? ABSENT_SECONDS : POSITION_SECONDS) * 1000;
       return new Map();
     }
   }

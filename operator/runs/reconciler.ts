@@ -182,11 +182,14 @@ function requeue(observed: ObservedRun): ReconcileResult | undefined {
   if (observed.pods.some((pod) => pod.running)) return { requeueAfterSeconds: PROBE_SECONDS };
   if (observed.pods.some(waitsForStart)) return { requeueAfterSeconds: VOLUME_SECONDS };
   const job = currentJob(observed);
-  // Places change without a word.
-  if (job?.suspend === true && observed.admission?.position !== undefined)
-    return { requeueAfterSeconds: QUEUE_SECONDS };
+  if (job?.suspend === true && mayHaveAPlace(observed.admission)) return { requeueAfterSeconds: QUEUE_SECONDS };
   const active = job !== undefined && !job.suspend && !job.complete && job.failure === undefined;
   return active && observed.pods.length === 0 ? { requeueAfterSeconds: PODLESS_SECONDS } : undefined;
+}
+
+/** Places come and change without a word. */
+function mayHaveAPlace(admission: Admission | undefined): boolean {
+  return admission !== undefined && admission.reason !== "KueueNotInstalled";
 }
 
 /** The Job controller tells only in events why it cannot create pods. */
