@@ -114,4 +114,16 @@ describe("places in a queue", () => {
     await positions.of("lab", "team-a", signal);
     expect(asked.gets).toBe(2);
   });
+
+  it("are asked for again soon where the visibility API was only out of reach", async () => {
+    const items = [{ metadata: { name: "a" }, positionInClusterQueue: 0 }];
+    const unavailable = new ApiError({ status: 503, reason: "ServiceUnavailable", message: "no endpoints" });
+    const answers = [() => Promise.reject(unavailable), () => Promise.resolve({ items })];
+    const client = { get: () => answers.shift()?.() } as unknown as Client;
+    const clock = new FakeClock();
+    const positions = new Positions(client, clock);
+    expect((await positions.of("lab", "team-a", signal)).size).toBe(0);
+    await clock.advance((POSITION_SECONDS + 1) * 1000);
+    expect([...(await positions.of("lab", "team-a", signal))]).toEqual([["a", 1]]);
+  });
 });
