@@ -92,7 +92,7 @@ it("a training is admitted, preempted by one of higher priority, and goes on whe
   const first = await kubectl.until(
     "trainingjob",
     "first",
-    (job) => job.status?.state === "Training" && stepOf(job) > Number(job.status.resumed?.step ?? Infinity),
+    (job) => job.status?.state === "Training" && stepOf(job) > (job.status.resumed?.step ?? Infinity),
   );
   expect(first.status?.resumed?.step).toBeGreaterThanOrEqual(200);
   expect(first.status).toMatchObject({ restarts: 0 });
