@@ -5,7 +5,7 @@ import { DataSource } from "./dataset.ts";
 import type { Crd, Resource } from "./kind.ts";
 import { Method } from "./optimization-methods.ts";
 import { Duration, Quantity, withRule } from "./schema.ts";
-import { jobShape, jobStatusShape, Output } from "./training-job.ts";
+import { jobShape, jobStatusShape, Output } from "./job.ts";
 
 const goal = (description: string) => z.number().gt(0).optional().meta({ description });
 

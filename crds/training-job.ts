@@ -1,26 +1,14 @@
 /** TrainingJob: builds a TensorFlow model from data, declared in one manifest. */
 import { z } from "zod";
 import { Energy, Privacy } from "./accounts.ts";
-import {
-  Conditions,
-  Digest,
-  Gpu,
-  JobReference,
-  LastFailure,
-  PodOverrides,
-  QueueName,
-  Resources,
-  Runtime,
-  Suspend,
-  Time,
-  ReachableArtefact,
-} from "./common.ts";
+import { Digest, JobReference, Time } from "./common.ts";
 import { DataSource, Validation } from "./dataset.ts";
+import { jobShape, jobStatusShape, Output } from "./job.ts";
 import { type Crd, type Resource } from "./kind.ts";
 import { Layer, PreprocessingStep } from "./model.ts";
 import { Loss, LossOptions, lossRules, Metric } from "./objective.ts";
 import { Callbacks, updateRules, updateShape } from "./optimizer.ts";
-import { accessRules, accessShape, OutputUri, Uri } from "./location.ts";
+import { accessRules, accessShape, Uri } from "./location.ts";
 import { withRule, withRules } from "./schema.ts";
 
 const CLASS = "^[0-9]{1,5}$";
@@ -162,23 +150,6 @@ export const trainingShape = {
   }),
 };
 
-/** Where a job's artefact goes. */
-export const Output = withRules(
-  z
-    .strictObject({
-      uri: OutputUri,
-      ...accessShape,
-      licence: z
-        .string()
-        .min(1)
-        .max(128)
-        .optional()
-        .meta({ description: "Licence of the model, as an SPDX expression; written into the artefact" }),
-    })
-    .meta({ description: "Where the artefact goes: a folder for each run is made below it" }),
-  accessRules(["uri"]),
-);
-
 /** When a training's state is saved; no part of the result. */
 export const Checkpoint = withRule(
   z
@@ -201,30 +172,6 @@ export const Checkpoint = withRule(
     holds: ({ everyEpochs, everySteps }) => everyEpochs === undefined || everySteps === undefined,
   },
 );
-
-/** How the pods of a job are run and retried; no part of the result. */
-export const jobShape = {
-  runtime: Runtime.prefault({}),
-  gpu: Gpu.optional(),
-  resources: Resources.optional(),
-  pod: PodOverrides.optional(),
-  suspend: Suspend.meta({ description: "Stops the job's pod; false again continues" }),
-  queueName: QueueName.optional().meta({
-    description: "Kueue's LocalQueue in this namespace, which says when the job's pods may start",
-  }),
-  activeDeadlineSeconds: z
-    .int()
-    .min(1)
-    .max(31536000)
-    .optional()
-    .meta({ description: "The job fails when it takes longer" }),
-  backoffLimit: z.int().min(0).max(100).default(3).meta({
-    description: "Tries again after a failure that may pass; wrong specifications and data are never retried",
-  }),
-  ttlSecondsAfterFinished: z.int().min(0).max(31536000).optional().meta({
-    description: "The finished Job and its pods are removed after this time; this object and the artefact stay",
-  }),
-};
 
 const Declared = z
   .strictObject({ ...trainingShape, output: Output, checkpoint: Checkpoint.prefault({}), ...jobShape })
@@ -267,46 +214,6 @@ const Spec = withRule(withRules(Checked, [TOGETHER, UNLEARNED, AS_TRAINED]), {
     !["Csv", "ImageFolder"].includes(dataset.train.format) ||
     preprocessing.some((step) => "oneHot" in step),
 });
-
-/** States of a job, in the order in which they pass. */
-export const JobState = z.enum([
-  "Queued",
-  "Pending",
-  "Starting",
-  "Training",
-  "Optimizing",
-  "Evaluating",
-  "Uploading",
-  "Succeeded",
-  "Failed",
-  "Suspended",
-]);
-
-/** What both kinds of job report. */
-export const jobStatusShape = {
-  observedGeneration: z.int().optional(),
-  conditions: Conditions.optional(),
-  state: JobState.optional(),
-  run: z.string().max(63).optional().meta({ description: "The current run: <name>-<hash of what it depends on>" }),
-  progressPercent: z.int().min(0).max(100).optional(),
-  etaSeconds: z.int().min(0).optional(),
-  engine: z.string().max(32).optional().meta({ description: "What computes" }),
-  device: z.string().max(128).optional().meta({ description: "The device that really computes" }),
-  startTime: Time.optional(),
-  completionTime: Time.optional(),
-  restarts: z.int().min(0).optional(),
-  artefact: ReachableArtefact.optional(),
-  queue: z
-    .strictObject({
-      position: z.int().min(1).optional().meta({
-        description: "Place among the workloads that wait for the same ClusterQueue, the first being 1",
-      }),
-      clusterQueue: z.string().max(253).optional().meta({ description: "The ClusterQueue whose quota is used" }),
-    })
-    .optional()
-    .meta({ description: "With spec.queueName: what Kueue says" }),
-  lastFailure: LastFailure.optional(),
-};
 
 const position = (description: string) =>
   z
@@ -408,4 +315,3 @@ export type TrainingJobStatus = z.output<typeof Status>;
 export type TrainingJob = Resource<"TrainingJob", TrainingJobSpec, TrainingJobStatus>;
 export type DifferentialPrivacy = z.output<typeof DifferentialPrivacy>;
 export type Checkpoint = z.output<typeof Checkpoint>;
-export type JobState = z.output<typeof JobState>;

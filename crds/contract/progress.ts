@@ -3,7 +3,8 @@ import { z } from "zod";
 import { Energy, Privacy } from "../accounts.ts";
 import { ArtefactStatus, Digest } from "../common.ts";
 import { CANDIDATES_LIMIT, Candidate, Measurement, Saved as SavedCandidates } from "../optimization-job.ts";
-import { EarlyStop, HISTORY_LIMIT, JobState, PhaseSeconds, TrainingEpoch } from "../training-job.ts";
+import { JobState } from "../job.ts";
+import { EarlyStop, HISTORY_LIMIT, PhaseSeconds, TrainingEpoch } from "../training-job.ts";
 import { FAILURE_REASONS } from "./exit-code.ts";
 
 const Failure = z.strictObject({

@@ -10,7 +10,7 @@ export type QueueReason = Extract<
   "WaitingForAdmission" | "WaitingForQuota" | "Preempted" | "Evicted" | "Inadmissible" | "KueueNotInstalled"
 >;
 
-export const QUEUE_REASONS: readonly string[] = [
+export const QUEUE_REASONS: readonly ObservedFailure[] = [
   "WaitingForAdmission",
   "WaitingForQuota",
   "Preempted",
@@ -18,6 +18,8 @@ export const QUEUE_REASONS: readonly string[] = [
   "Inadmissible",
   "KueueNotInstalled",
 ] satisfies QueueReason[];
+
+export const isQueueReason = (reason: string): boolean => QUEUE_REASONS.some((one) => one === reason);
 
 export interface Admission {
   readonly reason: QueueReason | "Admitted";

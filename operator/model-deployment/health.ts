@@ -1,7 +1,7 @@
 /** How a ModelDeployment is: does it serve, and is it on its way or in need of a person. */
 import type { Refusal } from "../children.ts";
 import type { Failure, Reason } from "../reasons.ts";
-import { QUEUE_REASONS } from "../kueue/admission.ts";
+import { isQueueReason } from "../kueue/admission.ts";
 import { isGivenUp, type RevisionView } from "./observed.ts";
 import { revisionProblem } from "./problem.ts";
 import { isCovered } from "./scaling/activator-slice.ts";
@@ -92,7 +92,7 @@ function refused({ failure, mayPass }: Refusal, serves: boolean, isStable: boole
   const isStalled = !mayPass || failure.reason === "NameConflict" || failure.reason === "KueueNotInstalled";
   const abnormal = isStalled ? "Stalled" : "Reconciling";
   if (serves && !isStable) {
-    const waits = QUEUE_REASONS.includes(failure.reason);
+    const waits = isQueueReason(failure.reason);
     const message = `${failure.reason}: ${failure.message}`;
     return { reason: waits ? "Updating" : "UpdateFailed", message, abnormal, waiting: failure };
   }

@@ -1,5 +1,5 @@
 /** What is wrong with a revision, from its Deployment, its pods and what they say. */
-import { QUEUE_REASONS } from "../kueue/admission.ts";
+import { isQueueReason } from "../kueue/admission.ts";
 import { type Problem, podProblem, waitsForGpu } from "../pods/problem.ts";
 import { quotaFailure } from "../pods/refusal.ts";
 import { bounded } from "../reasons.ts";
@@ -39,7 +39,7 @@ function worstProblem(view: RevisionView, observed: ObservedDeployment, replicas
   const expected = Math.min(wanted, replicas);
   const isLate = wanted > 0 && deadline !== undefined && observed.now >= deadline && ready < expected;
   // How long a GPU is waited for, spec.rollout.onNoSpareGpu says.
-  if (!isLate || waitsForGpu(worst) || QUEUE_REASONS.includes(worst?.failure.reason ?? "")) return worst;
+  if (!isLate || waitsForGpu(worst) || isQueueReason(worst?.failure.reason ?? "")) return worst;
   const { progressDeadline } = observed.owner.spec.rollout;
   const cause = worst === undefined ? "see the log of its pods" : `${worst.failure.reason}: ${worst.failure.message}`;
   const message = `not ready within spec.rollout.progressDeadline (${progressDeadline}): ${cause}`;

@@ -1,7 +1,7 @@
 /** What decisions about a run look at. */
 import type { OptimizationProgress, TrainingProgress } from "../../crds/contract/progress.ts";
-import type { JobState, TrainingJobStatus } from "../../crds/training-job.ts";
-import type { jobStatusShape } from "../../crds/training-job.ts";
+import type { JobState, jobStatusShape } from "../../crds/job.ts";
+import type { TrainingJobStatus } from "../../crds/training-job.ts";
 import type { OperatorConfig } from "../config.ts";
 import type { Admission } from "../kueue/admission.ts";
 import type { Identified } from "../kernel/meta.ts";

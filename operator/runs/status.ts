@@ -1,9 +1,9 @@
 /** The part of status that both kinds of job have, and the events of its changes. */
-import type { JobState } from "../../crds/training-job.ts";
+import type { JobState } from "../../crds/job.ts";
 import type { Refusal } from "../children.ts";
 import { timestamp } from "../kernel/clock.ts";
 import { type Condition, isTrue, removeCondition, setCondition } from "../kernel/conditions.ts";
-import type { Admission } from "../kueue/admission.ts";
+import { type Admission, QUEUE_REASONS } from "../kueue/admission.ts";
 import { type Failure, failureNote, type Note, type ObservedFailure, type Reason } from "../reasons.ts";
 import { present } from "../pods/pod-record.ts";
 import { currentJob, type JobReport, type ObservedRun, recorded, type RunStatus } from "./observed.ts";
@@ -31,12 +31,7 @@ const WAITS: readonly ObservedFailure[] = [
   "ClaimInUse",
   "QuotaExceeded",
   "SchedulingGated",
-  "WaitingForAdmission",
-  "WaitingForQuota",
-  "Preempted",
-  "Evicted",
-  "Inadmissible",
-  "KueueNotInstalled",
+  ...QUEUE_REASONS,
 ];
 
 export function runStatus(observed: ObservedRun, refusal: Refusal | undefined): RunOutcome {

@@ -238,7 +238,10 @@ describe("An object store", () => {
       for (const result of results) {
         if (result.status === "rejected") expect(result.reason).toMatchObject({ reason: "Superseded" });
       }
-      await expect(resolve("s3://models/out/net-both", access).then((dir) => openArtefact(dir))).resolves.toBeDefined();
+      const folder = await resolve("s3://models/out/net-both", access);
+      await openArtefact(folder);
+      const winners = results.flatMap(({ status }, number) => (status === "fulfilled" ? [`[${number}]`] : []));
+      expect(winners).toContain(await readFile(join(folder, "model.json"), "utf8"));
     }, 60_000);
 
     it("is refused, naming the field, where there is no bucket, wrong keys, or files of others", async () => {
